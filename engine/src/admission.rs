@@ -1,0 +1,434 @@
+//! From handshake to admission: who may come in, and in whose name.
+//!
+//! What will not pass by itself is refused with CONNECT_ERROR; what will is refused below Socket.IO,
+//! so that a stock client comes back. Sessions are looked up elsewhere; the verdict is used here.
+
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use crate::connection::{Connection, Life, LookUp, Member, Stage, Wishes};
+use crate::deadlines::Due;
+use crate::effect::{Effect, Effects, Note};
+use crate::engine::{Engine, TopicState, User};
+use crate::ids::{ConnId, RequestId, SessionId, SocketId, UserId};
+use crate::input::SessionVerdict;
+use crate::outbox::Outbox;
+use crate::parse::{Auth, UserClaim};
+use crate::rate::{Bucket, Window};
+use crate::reason::{CloseReason, Refusal, Unavailable};
+
+/// The span of [`crate::limits::Limits::connects_per_user_minute_max`].
+const MINUTE: Duration = Duration::from_secs(60);
+
+impl Engine {
+    pub(crate) fn handshake_started(&mut self, conn: ConnId, effects: &mut Effects) {
+        let unavailable = if self.drain.is_some() {
+            Some(Unavailable::Draining)
+        } else if self.crowd.count() >= self.config.limits.connections_max {
+            Some(Unavailable::Full)
+        } else {
+            None
+        };
+        if let Some(reason) = unavailable {
+            effects.push(Effect::RefuseHandshake { conn, reason });
+            effects.note(Note::HandshakeRefused { reason });
+            effects.push(Effect::Release { conn });
+            return;
+        }
+        let handshake_until = self.now + self.config.limits.handshake_max;
+        self.crowd.insert(Connection {
+            id: conn,
+            handshake_until,
+            stage: Stage::Handshaking,
+        });
+        self.deadlines.handshakes.insert((handshake_until, conn));
+        effects.push(Effect::AllowHandshake { conn });
+        self.limit_handshakes(effects);
+    }
+
+    /// Closes the oldest handshakes until there are as many as allowed.
+    fn limit_handshakes(&mut self, effects: &mut Effects) {
+        while self.deadlines.handshakes.len() > self.config.limits.handshakes_max as usize
+            && let Some((_, oldest)) = self.deadlines.handshakes.first().copied()
+        {
+            self.close(oldest, CloseReason::HandshakesFull, effects);
+        }
+    }
+
+    pub(crate) fn connect_requested(
+        &mut self,
+        conn: ConnId,
+        socket: SocketId,
+        auth: Auth,
+        cookie: Option<SessionId>,
+        effects: &mut Effects,
+    ) {
+        let Some(connection) = self.crowd.get(conn) else {
+            return;
+        };
+        let handshake_until = connection.handshake_until;
+        if connection.stage != Stage::Handshaking {
+            return;
+        }
+        if self.drain.is_some() {
+            self.close(conn, CloseReason::Draining, effects);
+            return;
+        }
+        let Some(session) = auth.session.clone().or(cookie) else {
+            self.refuse(conn, Refusal::NoSession, effects);
+            return;
+        };
+        let request = self.next_request();
+        let until = self.now + self.config.limits.session_lookup_max;
+        self.deadlines.handshakes.remove(&(handshake_until, conn));
+        self.deadlines.set(until, Due::LookUp(request));
+        self.lookups.insert(request, conn);
+        effects.push(Effect::LookUpSession {
+            request,
+            session: session.clone(),
+        });
+        if let Some(connection) = self.crowd.get_mut(conn) {
+            let look_up = LookUp {
+                request,
+                until,
+                socket,
+                session,
+                auth,
+            };
+            connection.stage = Stage::LookingUp(Box::new(look_up));
+        }
+    }
+
+    pub(crate) fn session_looked_up(
+        &mut self,
+        request: RequestId,
+        verdict: SessionVerdict,
+        effects: &mut Effects,
+    ) {
+        let Some(conn) = self.lookups.get(&request).copied() else {
+            return;
+        };
+        let Some(look_up) = self.end_look_up(conn) else {
+            return;
+        };
+        let refusal = match (verdict, &look_up.auth.user) {
+            (SessionVerdict::Unavailable, _) => {
+                self.close(conn, CloseReason::SessionStore, effects);
+                return;
+            }
+            (SessionVerdict::Unknown, _) => Refusal::UnknownSession,
+            (SessionVerdict::Trusted, UserClaim::Absent) => Refusal::NoUser,
+            (SessionVerdict::Trusted | SessionVerdict::Found { .. }, UserClaim::Malformed) => {
+                Refusal::MalformedUser
+            }
+            (SessionVerdict::Trusted, UserClaim::Claimed(user)) => {
+                let user = user.clone();
+                self.admit(conn, user, look_up, effects);
+                return;
+            }
+            (SessionVerdict::Found { user }, UserClaim::Claimed(claimed)) if *claimed != user => {
+                Refusal::UserMismatch
+            }
+            (SessionVerdict::Found { user }, UserClaim::Absent | UserClaim::Claimed(_)) => {
+                self.admit(conn, user, look_up, effects);
+                return;
+            }
+        };
+        self.refuse(conn, refusal, effects);
+    }
+
+    /// Takes the connection's look-up out; it is handshaking again.
+    fn end_look_up(&mut self, conn: ConnId) -> Option<LookUp> {
+        let connection = self.crowd.get_mut(conn)?;
+        let Stage::LookingUp(_) = connection.stage else {
+            return None;
+        };
+        let stage = core::mem::replace(&mut connection.stage, Stage::Handshaking);
+        let Stage::LookingUp(look_up) = stage else {
+            return None;
+        };
+        self.lookups.remove(&look_up.request);
+        self.deadlines
+            .unset(look_up.until, Due::LookUp(look_up.request));
+        self.deadlines
+            .handshakes
+            .insert((connection.handshake_until, conn));
+        Some(*look_up)
+    }
+
+    fn refuse(&mut self, conn: ConnId, reason: Refusal, effects: &mut Effects) {
+        effects.push(Effect::Refuse { conn, reason });
+        effects.note(Note::Refused { conn, reason });
+        // It handshakes again, and was not counted while its session was looked up.
+        self.limit_handshakes(effects);
+    }
+
+    fn admit(&mut self, conn: ConnId, user: UserId, look_up: LookUp, effects: &mut Effects) {
+        let LookUp {
+            socket,
+            session,
+            auth,
+            ..
+        } = look_up;
+        let limits = &self.config.limits;
+        let (connects_max, members_max) = (
+            limits.connects_per_user_minute_max,
+            limits.connections_per_user_max,
+        );
+        let number = self.user_number(&user);
+        let Some(record) = self.users.get(number) else {
+            return;
+        };
+        if record
+            .connects
+            .wait(self.now, connects_max, MINUTE)
+            .is_some()
+        {
+            self.close(conn, CloseReason::ConnectRate, effects);
+            return;
+        }
+        let members = record.members.len();
+        let replaced = self.replaced(number, &auth, &session);
+        if replaced.is_none() && members >= members_max as usize {
+            self.refuse(
+                conn,
+                Refusal::TooManyConnections { max: members_max },
+                effects,
+            );
+            self.idle_if_alone(number, effects);
+            return;
+        }
+        self.make_member(conn, number, (socket, session, auth));
+        // Only now, so that its user is not gone in between.
+        if let Some(replaced) = replaced {
+            self.close(replaced, CloseReason::Replaced, effects);
+        }
+        effects.push(Effect::Admit { conn });
+        effects.note(Note::Admitted { conn, user });
+    }
+
+    fn make_member(
+        &mut self,
+        conn: ConnId,
+        number: u32,
+        (socket, session, auth): (SocketId, SessionId, Auth),
+    ) {
+        let limits = &self.config.limits;
+        let Some(record) = self.users.get_mut(number) else {
+            return;
+        };
+        record
+            .connects
+            .count(self.now, limits.connects_per_user_minute_max);
+        record.members.push(conn.slot());
+        if let Some(until) = record.idle_until.take() {
+            self.deadlines.idle_users.remove(&(until, number));
+        }
+        let Some(connection) = self.crowd.get_mut(conn) else {
+            return;
+        };
+        self.deadlines
+            .handshakes
+            .remove(&(connection.handshake_until, conn));
+        let wishes = Wishes {
+            last_event: auth.last_event_id,
+            subscriptions: auth.subscriptions,
+        };
+        connection.stage = Stage::Admitted(Box::new(Member {
+            user: number,
+            socket,
+            session,
+            life: Life::Entering(Box::new(wishes)),
+            portfolio: false,
+            trades: false,
+            watches: Vec::new(),
+            called: [false; 3],
+            events: Bucket::full(self.now, limits.events_burst_max),
+            outbox: Outbox::new(limits, self.history.last_number()),
+        }));
+    }
+
+    /// The connection whose slot this client may take: its own previous one.
+    fn replaced(&self, number: u32, auth: &Auth, session: &SessionId) -> Option<ConnId> {
+        let replaces = auth.replaces.as_ref()?;
+        let members = &self.users.get(number)?.members;
+        let connections = members.iter().filter_map(|slot| self.crowd.at(*slot));
+        connections
+            .filter(|connection| {
+                connection
+                    .member()
+                    .is_some_and(|member| member.socket == *replaces && member.session == *session)
+            })
+            .map(|connection| connection.id)
+            .next()
+    }
+
+    /// The user's number; a user not known yet is idle until it is admitted.
+    fn user_number(&mut self, user: &UserId) -> u32 {
+        if let Some(number) = self.user_numbers.get(user) {
+            return *number;
+        }
+        let idle_until = self.now + self.config.limits.calls_window.max(MINUTE);
+        let number = self.users.insert(User {
+            id: user.clone(),
+            members: Vec::new(),
+            connects: Window::default(),
+            calls: Default::default(),
+            portfolio: TopicState::default(),
+            idle_until: Some(idle_until),
+        });
+        self.user_numbers.insert(user.clone(), number);
+        self.deadlines.idle_users.insert((idle_until, number));
+        number
+    }
+
+    /// Starts a user's idle time if it has no connection left; forgets who is idle longest if there
+    /// are too many.
+    pub(crate) fn idle_if_alone(&mut self, number: u32, effects: &mut Effects) {
+        let Some(record) = self.users.get_mut(number) else {
+            return;
+        };
+        if record.members.is_empty() && record.idle_until.is_none() {
+            // Both windows are empty by then, so nothing is lost by forgetting.
+            let until = self.now + self.config.limits.calls_window.max(MINUTE);
+            record.idle_until = Some(until);
+            record.portfolio = TopicState::default();
+            self.deadlines.idle_users.insert((until, number));
+        }
+        if self.deadlines.idle_users.len() > self.config.limits.idle_users_max as usize
+            && let Some((_, oldest)) = self.deadlines.idle_users.first().copied()
+        {
+            self.forget_user(oldest);
+            effects.note(Note::IdleUserForgotten);
+        }
+    }
+
+    pub(crate) fn forget_user(&mut self, number: u32) {
+        let Some(record) = self.users.remove(number) else {
+            return;
+        };
+        self.user_numbers.remove(&record.id);
+        if let Some(until) = record.idle_until {
+            self.deadlines.idle_users.remove(&(until, number));
+        }
+    }
+
+    pub(crate) fn disconnected(&mut self, conn: ConnId, effects: &mut Effects) {
+        let Some(member) = self.crowd.member(conn) else {
+            return;
+        };
+        let user = self.users.get(member.user).map(|user| user.id.clone());
+        if let Some(user) = user {
+            effects.note(Note::Disconnected { conn, user });
+        }
+        self.retire(conn, effects);
+        // One transport serves one client: one that only left the namespace must open another.
+        effects.push(Effect::Close {
+            conn,
+            reason: CloseReason::Left,
+            flush: Duration::ZERO,
+        });
+    }
+
+    pub(crate) fn closed(&mut self, conn: ConnId, effects: &mut Effects) {
+        if self.crowd.get(conn).is_none() {
+            return;
+        }
+        if let Some(member) = self.crowd.member(conn)
+            && let Some(user) = self.users.get(member.user)
+        {
+            effects.note(Note::Disconnected {
+                conn,
+                user: user.id.clone(),
+            });
+        }
+        self.retire(conn, effects);
+        self.crowd.remove(conn);
+        effects.push(Effect::Release { conn });
+    }
+
+    /// Closes a transport; what a drain or a flood leaves pending is given time to be written.
+    pub(crate) fn close(&mut self, conn: ConnId, reason: CloseReason, effects: &mut Effects) {
+        let Some(connection) = self.crowd.get(conn) else {
+            return;
+        };
+        if connection.stage == Stage::Leaving {
+            return;
+        }
+        let user = connection
+            .member()
+            .and_then(|member| self.users.get(member.user));
+        let user = user.map(|user| user.id.clone());
+        let flush = self.flush_time(reason);
+        effects.note(Note::Closing { conn, user, reason });
+        self.retire(conn, effects);
+        effects.push(Effect::Close {
+            conn,
+            reason,
+            flush,
+        });
+    }
+
+    /// How long what is pending may take to be written before the transport is closed.
+    fn flush_time(&self, reason: CloseReason) -> Duration {
+        match reason {
+            CloseReason::Draining => self.drain_flush(),
+            // So that the `error` or the CONNECT_ERROR before it arrives.
+            CloseReason::Flood | CloseReason::HandshakeTimeout => Duration::from_secs(1),
+            CloseReason::ConnectRate
+            | CloseReason::HandshakesFull
+            | CloseReason::Left
+            | CloseReason::Replaced
+            | CloseReason::SessionStore
+            | CloseReason::SlowLog
+            | CloseReason::SlowTime
+            | CloseReason::SlowTotal => Duration::ZERO,
+        }
+    }
+
+    /// Takes a connection out of every index; only its transport is left.
+    fn retire(&mut self, conn: ConnId, effects: &mut Effects) {
+        self.end_look_up(conn);
+        let Some(connection) = self.crowd.get_mut(conn) else {
+            return;
+        };
+        self.deadlines
+            .handshakes
+            .remove(&(connection.handshake_until, conn));
+        let stage = core::mem::replace(&mut connection.stage, Stage::Leaving);
+        let Stage::Admitted(member) = stage else {
+            return;
+        };
+        self.crowd.discharge(&member);
+        if let Some(congestion) = &member.outbox.congestion {
+            self.deadlines.unset(congestion.until, Due::Congested(conn));
+        }
+        for watch in &member.watches {
+            self.drop_watch(watch.symbol, watch.place);
+        }
+        if let Life::Live { place, drains_at } = member.life {
+            self.leave_live(place);
+            if let Some(at) = drains_at {
+                self.deadlines.unset(at, Due::DrainClose(conn));
+            }
+        }
+        if let Some(record) = self.users.get_mut(member.user) {
+            record.members.retain(|slot| *slot != conn.slot());
+        }
+        self.idle_if_alone(member.user, effects);
+    }
+
+    /// Takes a place out of the list of live members; the last one moves into it.
+    fn leave_live(&mut self, place: u32) {
+        self.crowd.live.swap_remove(place as usize);
+        if let Some(moved) = self.crowd.live.get(place as usize).copied()
+            && let Some(member) = self.crowd.member_at_mut(moved)
+            && let Life::Live {
+                place: its_place, ..
+            } = &mut member.life
+        {
+            *its_place = place;
+        }
+    }
+}

@@ -1,0 +1,258 @@
+//! What the engine asks of the bus, and the bus that one node carries within itself.
+//!
+//! The bus orders what is published. [`EmbeddedBus`] is that of a server without Redis, and the
+//! model that a simulation of bare engines uses. Like the engine it has no IO and no clock.
+
+use alloc::collections::{BTreeMap, VecDeque};
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::collections::Table;
+use crate::event::{LogEntry, LogKind, Payload, StateValue, Topic, Version};
+use crate::ids::{Epoch, EventId, PublishId, RequestId, UserId};
+use crate::input::{BusOutcome, Input};
+use crate::time::{Timestamp, WallTime};
+
+/// A question to the bus, or work for it; the answer names the same request.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum BusRequest {
+    /// Append log events, those excepted whose id was taken before; answered by `Appended`.
+    Append {
+        /// The request's name.
+        request: RequestId,
+        /// The events, in the publisher's order.
+        entries: Vec<LogPublish>,
+        /// When the publish came in.
+        wall: WallTime,
+    },
+    /// Read current values; answered by `Fetched`.
+    Fetch {
+        /// The request's name.
+        request: RequestId,
+        /// Of which topic.
+        topic: Topic,
+    },
+    /// Set current values, those excepted whose id was taken before; answered by `Shared`.
+    Share {
+        /// The request's name.
+        request: RequestId,
+        /// The values, in the publisher's order.
+        values: Vec<StatePublish>,
+    },
+}
+
+/// A log event on its way to the bus.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogPublish {
+    /// The idempotency key.
+    pub id: PublishId,
+    /// Which event.
+    pub kind: LogKind,
+    /// Whose.
+    pub user: UserId,
+    /// What it says.
+    pub payload: Payload,
+}
+
+/// A value on its way to the bus.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StatePublish {
+    /// The idempotency key.
+    pub id: PublishId,
+    /// Of which topic.
+    pub topic: Topic,
+    /// What it says.
+    pub payload: Payload,
+}
+
+/// Bounds of the embedded bus.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BusLimits {
+    /// How long an idempotency key is remembered. Default 10 min.
+    pub ids_max_age: Duration,
+    /// Idempotency keys remembered. Default 1,000,000. Over it: the oldest is forgotten.
+    pub ids_max: usize,
+    /// Topics whose current value is kept. Default 1,000,000. Over it: the one set longest ago is
+    /// forgotten, and a later subscriber waits for its next value.
+    pub topics_max: usize,
+    /// Bytes of current values. Default 256 MiB. Over it: the one set longest ago is forgotten.
+    pub values_bytes_max: usize,
+}
+
+impl Default for BusLimits {
+    fn default() -> Self {
+        Self {
+            ids_max_age: Duration::from_secs(600),
+            ids_max: 1_000_000,
+            topics_max: 1_000_000,
+            values_bytes_max: 256 << 20,
+        }
+    }
+}
+
+/// The bus of a node that has no other.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EmbeddedBus {
+    limits: BusLimits,
+    epoch: Epoch,
+    last_event: EventId,
+    counter: u64,
+    /// Current values, with their place in `written`.
+    values: Table<Topic, (Version, Payload)>,
+    /// Topics by the counter of their latest value: the order in which they would be forgotten.
+    written: BTreeMap<u64, Topic>,
+    values_bytes: usize,
+    ids: Table<PublishId, ()>,
+    ids_by_age: VecDeque<(Timestamp, PublishId)>,
+}
+
+impl EmbeddedBus {
+    /// Makes an empty bus; `epoch` must be random, `seed` keys its hash tables.
+    #[must_use]
+    pub fn new(limits: BusLimits, epoch: Epoch, seed: u64) -> Self {
+        Self {
+            limits,
+            epoch,
+            last_event: EventId {
+                epoch,
+                ms: 0,
+                seq: 0,
+            },
+            counter: 0,
+            values: Table::new(seed),
+            written: BTreeMap::new(),
+            values_bytes: 0,
+            ids: Table::new(seed),
+            ids_by_age: VecDeque::new(),
+        }
+    }
+
+    /// Does what `request` asks and writes the inputs that follow from it, in order.
+    pub fn handle(&mut self, now: Timestamp, request: BusRequest, answers: &mut VecDeque<Input>) {
+        self.forget_ids(now);
+        match request {
+            BusRequest::Append {
+                request,
+                entries,
+                wall,
+            } => {
+                let entries: Vec<_> = entries
+                    .into_iter()
+                    .filter_map(|entry| self.append(now, wall, entry))
+                    .collect();
+                if !entries.is_empty() {
+                    answers.push_back(Input::LogArrived { entries });
+                }
+                answers.push_back(Input::Appended {
+                    request,
+                    outcome: BusOutcome::Done,
+                });
+            }
+            BusRequest::Fetch { request, topic } => {
+                let value = self.values.get(&topic).cloned();
+                let values = value.map(|(version, payload)| StateValue {
+                    topic,
+                    version,
+                    payload,
+                });
+                let values = Some(values.into_iter().collect());
+                answers.push_back(Input::Fetched { request, values });
+            }
+            BusRequest::Share { request, values } => {
+                let values: Vec<_> = values
+                    .into_iter()
+                    .filter_map(|value| self.share(now, value))
+                    .collect();
+                if !values.is_empty() {
+                    answers.push_back(Input::StateArrived { values });
+                }
+                answers.push_back(Input::Shared {
+                    request,
+                    outcome: BusOutcome::Done,
+                });
+            }
+        }
+    }
+
+    fn append(&mut self, now: Timestamp, wall: WallTime, entry: LogPublish) -> Option<LogEntry> {
+        let LogPublish {
+            id,
+            kind,
+            user,
+            payload,
+        } = entry;
+        if !self.take_id(now, id) {
+            return None;
+        }
+        // As in a Redis stream: a wall clock that stands still or goes back only counts `seq` up.
+        let last = &mut self.last_event;
+        if wall.as_unix_ms() > last.ms {
+            (last.ms, last.seq) = (wall.as_unix_ms(), 0);
+        } else {
+            last.seq += 1;
+        }
+        Some(LogEntry {
+            id: *last,
+            kind,
+            user,
+            payload,
+        })
+    }
+
+    fn share(&mut self, now: Timestamp, value: StatePublish) -> Option<StateValue> {
+        let StatePublish { id, topic, payload } = value;
+        if !self.take_id(now, id) {
+            return None;
+        }
+        self.counter += 1;
+        let version = Version {
+            epoch: self.epoch,
+            counter: self.counter,
+        };
+        self.values_bytes += payload.bytes();
+        if let Some((old, payload)) = self
+            .values
+            .insert(topic.clone(), (version, payload.clone()))
+        {
+            self.written.remove(&old.counter);
+            self.values_bytes -= payload.bytes();
+        }
+        self.written.insert(self.counter, topic.clone());
+        while self.values.len() > self.limits.topics_max
+            || self.values_bytes > self.limits.values_bytes_max
+        {
+            let Some((_, topic)) = self.written.pop_first() else {
+                break;
+            };
+            if let Some((_, payload)) = self.values.remove(&topic) {
+                self.values_bytes -= payload.bytes();
+            }
+        }
+        Some(StateValue {
+            topic,
+            version,
+            payload,
+        })
+    }
+
+    /// Whether `id` is new; it is remembered from here on.
+    fn take_id(&mut self, now: Timestamp, id: PublishId) -> bool {
+        if self.ids.insert(id.clone(), ()).is_some() {
+            return false;
+        }
+        self.ids_by_age.push_back((now, id));
+        true
+    }
+
+    fn forget_ids(&mut self, now: Timestamp) {
+        while let Some((taken, id)) = self.ids_by_age.front()
+            && (now.since(*taken) >= self.limits.ids_max_age
+                || self.ids_by_age.len() > self.limits.ids_max)
+        {
+            self.ids.remove(id);
+            self.ids_by_age.pop_front();
+        }
+    }
+}

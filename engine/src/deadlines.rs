@@ -1,0 +1,89 @@
+//! What falls due, in order.
+//!
+//! Deadlines are part of the state: whoever sets one moves or removes it when its cause is gone, so
+//! nothing here ever fires in vain. `Engine::check` holds them against the state that they stand for.
+
+use alloc::collections::BTreeSet;
+
+use serde::{Deserialize, Serialize};
+
+use crate::ids::{ConnId, RequestId};
+use crate::time::Timestamp;
+
+/// Why the engine wants to be woken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum DeadlineKind {
+    /// The bus owes an answer.
+    BusRequest,
+    /// A connection is congested for too long.
+    Congested,
+    /// A drain closes one connection.
+    DrainClose,
+    /// A drain closes what is left.
+    DrainEnd,
+    /// A handshake waits too long for its CONNECT.
+    Handshake,
+    /// A log event is too old to be kept.
+    History,
+    /// A user without connections is forgotten.
+    IdleUser,
+    /// The session store owes an answer.
+    SessionLookUp,
+}
+
+/// One thing that falls due.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub(crate) enum Due {
+    Congested(ConnId),
+    DrainClose(ConnId),
+    DrainEnd,
+    Fetch(RequestId),
+    LookUp(RequestId),
+    Publish(RequestId),
+}
+
+impl Due {
+    fn kind(self) -> DeadlineKind {
+        match self {
+            Self::Congested(_) => DeadlineKind::Congested,
+            Self::DrainClose(_) => DeadlineKind::DrainClose,
+            Self::DrainEnd => DeadlineKind::DrainEnd,
+            Self::Fetch(_) | Self::Publish(_) => DeadlineKind::BusRequest,
+            Self::LookUp(_) => DeadlineKind::SessionLookUp,
+        }
+    }
+}
+
+/// Everything that falls due, but for the history's entries, which are in order by themselves.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Deadlines {
+    pub(crate) due: BTreeSet<(Timestamp, Due)>,
+    /// Apart from the rest, since the oldest is also closed when there are too many.
+    pub(crate) handshakes: BTreeSet<(Timestamp, ConnId)>,
+    /// Users without connections, by number; apart for the same reason.
+    pub(crate) idle_users: BTreeSet<(Timestamp, u32)>,
+}
+
+impl Deadlines {
+    pub(crate) fn set(&mut self, at: Timestamp, due: Due) {
+        self.due.insert((at, due));
+    }
+
+    pub(crate) fn unset(&mut self, at: Timestamp, due: Due) {
+        self.due.remove(&(at, due));
+    }
+
+    /// The first deadline of all, and why.
+    pub(crate) fn next(&self) -> Option<(Timestamp, DeadlineKind)> {
+        let due = self.due.first().map(|(at, due)| (*at, due.kind()));
+        let handshake = self
+            .handshakes
+            .first()
+            .map(|(at, _)| (*at, DeadlineKind::Handshake));
+        let idle_user = self
+            .idle_users
+            .first()
+            .map(|(at, _)| (*at, DeadlineKind::IdleUser));
+        [due, handshake, idle_user].into_iter().flatten().min()
+    }
+}

@@ -1,0 +1,398 @@
+//! The engine: `handle` and `next_deadline`, and the dispatch between the modules that decide.
+
+use alloc::collections::BTreeMap;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use serde::{Deserialize, Serialize};
+
+use crate::bus::BusRequest;
+use crate::collections::{Slots, Table};
+use crate::crowd::{Crowd, Outlet};
+use crate::deadlines::{DeadlineKind, Deadlines, Due};
+use crate::drain::Drain;
+use crate::effect::{Asked, Effect, Effects, Note};
+use crate::event::{Payload, Topic, Version};
+use crate::history::History;
+use crate::ids::{ConnId, RequestId, Symbol, UserId};
+use crate::input::Input;
+use crate::limits::{Limits, LimitsError};
+use crate::publishing::PendingPublish;
+use crate::rate::Window;
+use crate::reason::CloseReason;
+use crate::time::Timestamp;
+
+/// How an engine is set up.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Config {
+    /// Every bound.
+    pub limits: Limits,
+    /// To whom a user's portfolio and trades go.
+    pub delivery: Delivery,
+    /// Keys hash tables; must not be guessable by outsiders.
+    pub seed: u64,
+    /// Tells this life of this node from all others; part of the idempotency keys that it assigns.
+    pub instance: u64,
+}
+
+/// To whom a user's portfolio and trades go.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Delivery {
+    /// To all connections of the user.
+    #[default]
+    All,
+    /// To those that subscribed.
+    Subscribed,
+}
+
+/// The state machine behind every decision.
+///
+/// # Contract with the driver
+/// 1. Call [`Self::handle`] with each fact, in the order in which it became known, with a `now` that
+///    never goes back; then do what the effects say, in their order.
+/// 2. Answer [`Effect::Measure`] and [`Effect::MeasureAll`] before any other input.
+/// 3. Call with [`Input::Woke`] when [`Self::next_deadline`] has come. Being late is harmless.
+/// 4. Use a connection's slot again only after [`Effect::Release`].
+/// 5. Every connection that was allowed ends with [`Input::Closed`], once, as its last input.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Engine {
+    pub(crate) config: Config,
+    pub(crate) now: Timestamp,
+    pub(crate) crowd: Crowd,
+    pub(crate) deadlines: Deadlines,
+    pub(crate) user_numbers: Table<UserId, u32>,
+    pub(crate) users: Slots<User>,
+    pub(crate) symbol_numbers: Table<Symbol, u32>,
+    pub(crate) symbols: Slots<SymbolEntry>,
+    pub(crate) market: TopicState,
+    pub(crate) history: History,
+    pub(crate) lookups: BTreeMap<RequestId, ConnId>,
+    pub(crate) fetches: BTreeMap<RequestId, (Timestamp, Topic)>,
+    pub(crate) publishes: BTreeMap<RequestId, PendingPublish>,
+    /// Which bus request belongs to which publish.
+    pub(crate) publish_parts: BTreeMap<RequestId, RequestId>,
+    pub(crate) last_request: u64,
+    pub(crate) last_publish_id: u64,
+    pub(crate) drain: Option<Drain>,
+}
+
+/// A user with connections, or whose rate windows are still remembered.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct User {
+    pub(crate) id: UserId,
+    /// Slots of admitted connections, oldest first.
+    pub(crate) members: Vec<u32>,
+    pub(crate) connects: Window,
+    pub(crate) calls: [Window; 3],
+    pub(crate) portfolio: TopicState,
+    /// Set while the user has no connection: when it is forgotten.
+    pub(crate) idle_until: Option<Timestamp>,
+}
+
+/// A symbol that some connection holds.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct SymbolEntry {
+    pub(crate) symbol: Symbol,
+    /// Slots of live members.
+    pub(crate) subscribers: Vec<u32>,
+    pub(crate) topic: TopicState,
+}
+
+/// What is known of a topic in which someone here is interested.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct TopicState {
+    pub(crate) value: Option<(Version, Payload)>,
+    pub(crate) spread: Spread,
+    pub(crate) fetch: Fetch,
+}
+
+/// Who was sent a topic's value.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Spread {
+    /// Everyone whom it concerns.
+    #[default]
+    Everyone,
+    /// Those who asked for the topic: it was fetched, and the others get it when it arrives by itself.
+    Subscribers,
+    /// No one yet: it arrived while the bus was being asked, whose answer may be newer.
+    Nobody,
+}
+
+/// Whether the bus was asked for a topic's value.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Fetch {
+    /// Not yet.
+    #[default]
+    Never,
+    /// It owes an answer.
+    Asked(RequestId),
+    /// It has answered; from then on every value arrives by itself.
+    Answered,
+}
+
+/// Figures about the engine's state; what happened is told by [`Note`]s.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stats {
+    /// Transport sessions of whatever stage.
+    pub transports: u32,
+    /// Handshakes without CONNECT.
+    pub handshakes: u32,
+    /// Clients that are in.
+    pub connections: u32,
+    /// Users with at least one connection.
+    pub users: u32,
+    /// Symbols held by at least one connection.
+    pub symbols: u32,
+    /// Connections that are congested.
+    pub congested: u32,
+    /// Bytes handed over and not known to be written.
+    pub pending_bytes: u64,
+    /// Log events kept for resume.
+    pub history_events: u64,
+    /// Bytes of log events kept for resume.
+    pub history_bytes: u64,
+    /// Publishes that wait for the bus.
+    pub publishes: u32,
+}
+
+impl Engine {
+    /// Makes an engine that knows nothing yet.
+    ///
+    /// # Errors
+    /// When the limits contradict each other.
+    pub fn new(config: Config) -> Result<Self, LimitsError> {
+        config.limits.check()?;
+        let seed = config.seed;
+        Ok(Self {
+            now: Timestamp::ZERO,
+            crowd: Crowd::new(&config.limits, seed),
+            deadlines: Deadlines::default(),
+            user_numbers: Table::new(seed),
+            users: Slots::default(),
+            symbol_numbers: Table::new(seed),
+            symbols: Slots::default(),
+            market: TopicState::default(),
+            history: History::new(seed),
+            lookups: BTreeMap::new(),
+            fetches: BTreeMap::new(),
+            publishes: BTreeMap::new(),
+            publish_parts: BTreeMap::new(),
+            last_request: 0,
+            last_publish_id: 0,
+            drain: None,
+            config,
+        })
+    }
+
+    /// Takes one fact in and writes what is to be done about it, after doing what has fallen due.
+    ///
+    /// # Panics
+    /// When `now` goes back, or the driver breaks its contract about slots.
+    pub fn handle(&mut self, now: Timestamp, input: Input, effects: &mut Effects) {
+        assert!(now >= self.now, "time went back from {} to {now}", self.now);
+        self.now = now;
+        self.expire(effects);
+        match input {
+            Input::Appended { request, outcome } | Input::Shared { request, outcome } => {
+                self.bus_answered(request, outcome, effects);
+            }
+            Input::Closed { conn } => self.closed(conn, effects),
+            Input::Connected { conn } => self.enter(conn, effects),
+            Input::ConnectRequested {
+                conn,
+                socket,
+                auth,
+                cookie,
+            } => {
+                self.connect_requested(conn, socket, auth, cookie, effects);
+            }
+            Input::Disconnected { conn } => self.disconnected(conn, effects),
+            Input::DrainHurried => self.hurry_drain(effects),
+            Input::DrainStarted { wall } => self.start_drain(wall, effects),
+            Input::Fetched { request, values } => self.fetched(request, values, effects),
+            Input::HandshakeStarted { conn } => self.handshake_started(conn, effects),
+            Input::LogArrived { entries } => self.log_arrived(entries, effects),
+            Input::OutboxMeasured { conn, pending } => self.outbox_measured(conn, pending, effects),
+            Input::OutboxesMeasured { pending } => self.outboxes_measured(&pending, effects),
+            Input::Published {
+                request,
+                items,
+                wall,
+            } => {
+                self.published(request, items, wall, effects);
+            }
+            Input::Received { conn, event, ack } => self.received(conn, event, ack, effects),
+            Input::SessionLookedUp { request, verdict } => {
+                self.session_looked_up(request, verdict, effects);
+            }
+            Input::StateArrived { values } => self.state_arrived(values, effects),
+            Input::Woke => {}
+        }
+        self.settle(effects);
+    }
+
+    /// When the engine wants to be woken, and why.
+    #[must_use]
+    pub fn next_deadline(&self) -> Option<(Timestamp, DeadlineKind)> {
+        let history = self.history.next_expiry(&self.config.limits);
+        let history = history.map(|at| (at, DeadlineKind::History));
+        [self.deadlines.next(), history].into_iter().flatten().min()
+    }
+
+    /// How the engine was set up.
+    #[must_use]
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// Figures about the state, counted anew: for reports, not for every input.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        let count = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
+        let members = || {
+            self.crowd
+                .iter()
+                .filter_map(|connection| connection.member())
+        };
+        Stats {
+            transports: self.crowd.count(),
+            handshakes: count(self.deadlines.handshakes.len()),
+            connections: count(members().count()),
+            users: count(self.users.len() - self.deadlines.idle_users.len()),
+            symbols: count(self.symbols.len()),
+            congested: count(
+                members()
+                    .filter(|member| member.outbox.congestion.is_some())
+                    .count(),
+            ),
+            pending_bytes: self.crowd.pending_bytes,
+            history_events: self.history.len() as u64,
+            history_bytes: self.history.bytes(),
+            publishes: count(self.publishes.len()),
+        }
+    }
+
+    /// The whole state as bytes, from which [`Self::restore`] makes an engine that goes on the same.
+    ///
+    /// # Errors
+    /// None are known: the state is plain data and the bytes go to memory.
+    pub fn checkpoint(&self) -> Result<Vec<u8>, CheckpointError> {
+        postcard::to_allocvec(self).map_err(|_| CheckpointError::Unwritable)
+    }
+
+    /// Makes an engine from [`Self::checkpoint`]'s bytes.
+    ///
+    /// # Errors
+    /// When the bytes are not a checkpoint of this version, or one that contradicts itself.
+    pub fn restore(bytes: &[u8]) -> Result<Self, CheckpointError> {
+        let engine: Self = postcard::from_bytes(bytes).map_err(|_| CheckpointError::Unreadable)?;
+        engine.check().map_err(CheckpointError::Inconsistent)?;
+        Ok(engine)
+    }
+
+    /// XXH3-64 of the whole state: equal states have equal digests.
+    ///
+    /// # Errors
+    /// As [`Self::checkpoint`].
+    pub fn digest(&self) -> Result<u64, CheckpointError> {
+        Ok(xxhash_rust::xxh3::xxh3_64(&self.checkpoint()?))
+    }
+
+    /// Does everything that has fallen due.
+    fn expire(&mut self, effects: &mut Effects) {
+        while let Some((at, conn)) = self.deadlines.handshakes.first().copied()
+            && at <= self.now
+        {
+            self.close(conn, CloseReason::HandshakeTimeout, effects);
+        }
+        while let Some((at, due)) = self.deadlines.due.first().copied()
+            && at <= self.now
+        {
+            self.deadlines.due.pop_first();
+            self.fell_due(due, effects);
+        }
+        while let Some((at, user)) = self.deadlines.idle_users.first().copied()
+            && at <= self.now
+        {
+            self.forget_user(user);
+        }
+        self.trim_history(effects);
+    }
+
+    fn fell_due(&mut self, due: Due, effects: &mut Effects) {
+        let mut timed_out = |request, asked| effects.note(Note::RequestTimedOut { request, asked });
+        match due {
+            Due::Congested(conn) => self.congested_too_long(conn, effects),
+            Due::DrainClose(conn) => self.close(conn, CloseReason::Draining, effects),
+            Due::DrainEnd => self.end_drain(effects),
+            Due::Fetch(request) => {
+                timed_out(request, Asked::Bus);
+                self.fetch_timed_out(request, effects);
+            }
+            Due::LookUp(request) => {
+                timed_out(request, Asked::Sessions);
+                if let Some(conn) = self.lookups.get(&request).copied() {
+                    self.close(conn, CloseReason::SessionStore, effects);
+                }
+            }
+            Due::Publish(request) => {
+                timed_out(request, Asked::Bus);
+                self.publish_timed_out(request, effects);
+            }
+        }
+    }
+
+    /// Ends every input: closes who was found too slow, and asks for the measurements due.
+    fn settle(&mut self, effects: &mut Effects) {
+        while let Some(conn) = self.crowd.too_slow.pop() {
+            self.close(conn, CloseReason::SlowLog, effects);
+        }
+        self.crowd.ask(effects);
+        self.finish_drain(effects);
+    }
+
+    pub(crate) fn next_request(&mut self) -> RequestId {
+        self.last_request += 1;
+        RequestId::new(self.last_request)
+    }
+
+    /// The connections, and what handing over to them needs.
+    pub(crate) fn outlet<'a>(
+        &'a mut self,
+        effects: &'a mut Effects,
+    ) -> (&'a mut Crowd, Outlet<'a>) {
+        let outlet = Outlet {
+            now: self.now,
+            limits: &self.config.limits,
+            deadlines: &mut self.deadlines,
+            effects,
+        };
+        (&mut self.crowd, outlet)
+    }
+
+    /// Asks the bus for a topic's current value.
+    pub(crate) fn fetch(&mut self, topic: Topic, effects: &mut Effects) {
+        let request = self.next_request();
+        let at = self.now + self.config.limits.bus_request_max;
+        self.deadlines.set(at, Due::Fetch(request));
+        self.fetches.insert(request, (at, topic.clone()));
+        if let Some(state) = self.topic_mut(&topic) {
+            state.fetch = Fetch::Asked(request);
+        }
+        effects.push(Effect::Bus(BusRequest::Fetch { request, topic }));
+    }
+}
+
+/// Why a checkpoint cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CheckpointError {
+    /// It was read, and breaks an invariant.
+    #[error("the checkpoint contradicts itself: {0}")]
+    Inconsistent(String),
+    /// It is not a checkpoint of this version.
+    #[error("not a checkpoint of this version of the engine: record again with this build")]
+    Unreadable,
+    /// The state could not be written.
+    #[error("the state could not be written")]
+    Unwritable,
+}

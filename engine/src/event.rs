@@ -1,0 +1,175 @@
+//! What is published and delivered: the two kinds of event, their topics and their payloads.
+//!
+//! A payload is opaque here: it was parsed once at the edge ([`crate::parse`]) and no decision looks
+//! into it, so that a trace may mask it without changing any decision.
+
+use alloc::sync::Arc;
+use core::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::ids::{Epoch, EventId, PublishId, Symbol, UserId};
+
+/// A JSON object's text as it goes to clients, and its hash.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Payload {
+    text: Arc<str>,
+    hash: u64,
+}
+
+impl Payload {
+    /// Takes the text of one JSON object.
+    #[must_use]
+    pub fn new(text: &str) -> Self {
+        Self {
+            hash: xxhash_rust::xxh3::xxh3_64(text.as_bytes()),
+            text: Arc::from(text),
+        }
+    }
+
+    /// The JSON text.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// XXH3-64 of the text.
+    #[must_use]
+    pub fn hash(&self) -> u64 {
+        self.hash
+    }
+
+    /// The text's length in bytes.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.text.len()
+    }
+}
+
+impl fmt::Debug for Payload {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.text)
+    }
+}
+
+/// A stream of values of which only the latest is the truth.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Topic {
+    /// `market:status`, for everyone.
+    Market,
+    /// `portfolio:update` of one user.
+    Portfolio(UserId),
+    /// `quote:update` of one symbol.
+    Quote(Symbol),
+}
+
+impl Topic {
+    /// The Socket.IO event that carries its values.
+    #[must_use]
+    pub fn event(&self) -> &'static str {
+        match self {
+            Self::Market => "market:status",
+            Self::Portfolio(_) => "portfolio:update",
+            Self::Quote(_) => "quote:update",
+        }
+    }
+}
+
+impl fmt::Display for Topic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Market => f.write_str("market"),
+            Self::Portfolio(user) => write!(f, "portfolio({user})"),
+            Self::Quote(symbol) => write!(f, "quote({symbol})"),
+        }
+    }
+}
+
+/// What kind of thing happened, for events of which every one counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum LogKind {
+    /// `trade:executed`
+    TradeExecuted,
+    /// `trade:failed`
+    TradeFailed,
+}
+
+impl LogKind {
+    /// The Socket.IO event that carries it.
+    #[must_use]
+    pub fn event(self) -> &'static str {
+        match self {
+            Self::TradeExecuted => "trade:executed",
+            Self::TradeFailed => "trade:failed",
+        }
+    }
+}
+
+/// Where a publish goes, and with which promise.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Target {
+    /// The latest value is the truth.
+    State(Topic),
+    /// Every event counts, in order, per user.
+    Log {
+        /// Which event.
+        kind: LogKind,
+        /// Whose.
+        user: UserId,
+    },
+}
+
+/// One item that a publisher wants delivered.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Publish {
+    /// The publisher's idempotency key, if it gave one.
+    pub id: Option<PublishId>,
+    /// Where it goes.
+    pub target: Target,
+    /// What it says.
+    pub payload: Payload,
+}
+
+/// The bus's order of the values of one topic.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Version {
+    /// The life of the bus's data in which the value was published.
+    pub epoch: Epoch,
+    /// Counts values within the epoch.
+    pub counter: u64,
+}
+
+impl Version {
+    /// Whether a value of this version replaces one of version `held`.
+    ///
+    /// Epochs have no order of their own: the bus tells of a new one after the old one has ended,
+    /// so whatever differs from what is held is newer.
+    #[must_use]
+    pub fn supersedes(self, held: Self) -> bool {
+        self.epoch != held.epoch || self.counter > held.counter
+    }
+}
+
+/// A value of a topic as the bus ordered it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StateValue {
+    /// Which topic.
+    pub topic: Topic,
+    /// Its place among the topic's values.
+    pub version: Version,
+    /// What it says.
+    pub payload: Payload,
+}
+
+/// A log event as the bus ordered it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogEntry {
+    /// Its place in the log.
+    pub id: EventId,
+    /// Which event.
+    pub kind: LogKind,
+    /// Whose.
+    pub user: UserId,
+    /// What it says, without the `eventId` that is added on delivery.
+    pub payload: Payload,
+}

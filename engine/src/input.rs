@@ -1,0 +1,163 @@
+//! What happened: everything that the engine is told, as facts in the past tense.
+//!
+//! Inputs carry data only, so that they can be recorded and replayed. An input about a connection or
+//! a request that is gone is a normal race and changes nothing.
+
+use alloc::vec::Vec;
+
+use serde::{Deserialize, Serialize};
+
+use crate::event::{LogEntry, Publish, StateValue};
+use crate::ids::{ConnId, RequestId, SessionId, SocketId, UserId};
+use crate::parse::{Auth, ClientEvent};
+use crate::time::WallTime;
+
+/// A fact for the engine.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Input {
+    /// The bus answered that it has appended, or that it could not.
+    Appended {
+        /// Which request.
+        request: RequestId,
+        /// What came of it.
+        outcome: BusOutcome,
+    },
+    /// The transport is gone and nothing names this connection any more.
+    Closed {
+        /// Whose transport.
+        conn: ConnId,
+    },
+    /// The CONNECT answer was sent: from here on the client can be sent events.
+    Connected {
+        /// Which connection.
+        conn: ConnId,
+    },
+    /// A client sent CONNECT.
+    ConnectRequested {
+        /// Which connection.
+        conn: ConnId,
+        /// The socket id that the client will know it by.
+        socket: SocketId,
+        /// What the client says of itself.
+        auth: Auth,
+        /// The session id of a cookie with a good signature.
+        cookie: Option<SessionId>,
+    },
+    /// The client left the namespace, or its transport ended.
+    Disconnected {
+        /// Which connection.
+        conn: ConnId,
+    },
+    /// A second signal asked for the drain to end.
+    DrainHurried,
+    /// A signal asked this node to leave.
+    DrainStarted {
+        /// When, for the clients' eyes.
+        wall: WallTime,
+    },
+    /// The bus answered a question for current values.
+    Fetched {
+        /// Which request.
+        request: RequestId,
+        /// Those that exist; `None` when the bus could not answer.
+        values: Option<Vec<StateValue>>,
+    },
+    /// A client asked for a transport session.
+    HandshakeStarted {
+        /// The id that the driver gave it.
+        conn: ConnId,
+    },
+    /// The bus delivered log events, in its order.
+    LogArrived {
+        /// The events.
+        entries: Vec<LogEntry>,
+    },
+    /// The driver looked at one connection's outbox.
+    OutboxMeasured {
+        /// Which connection.
+        conn: ConnId,
+        /// What was handed over and not written yet.
+        pending: Pending,
+    },
+    /// The driver looked at every outbox with something in it.
+    OutboxesMeasured {
+        /// Connections in the order of their ids; those not named have nothing pending.
+        pending: Vec<(ConnId, Pending)>,
+    },
+    /// A publisher handed in a batch that is well formed.
+    Published {
+        /// The driver's number for it.
+        request: RequestId,
+        /// The batch, whole.
+        items: Vec<Publish>,
+        /// When it came in.
+        wall: WallTime,
+    },
+    /// A client sent an event.
+    Received {
+        /// Which connection.
+        conn: ConnId,
+        /// Which event.
+        event: ClientEvent,
+        /// The acknowledgement that the client waits for, if it does.
+        ack: Option<AckId>,
+    },
+    /// A session look-up was answered.
+    SessionLookedUp {
+        /// Which request.
+        request: RequestId,
+        /// What is known of the session.
+        verdict: SessionVerdict,
+    },
+    /// The bus answered that it has shared values, or that it could not.
+    Shared {
+        /// Which request.
+        request: RequestId,
+        /// What came of it.
+        outcome: BusOutcome,
+    },
+    /// The bus delivered values of topics.
+    StateArrived {
+        /// The values, in the bus's order.
+        values: Vec<StateValue>,
+    },
+    /// A deadline came.
+    Woke,
+}
+
+/// A Socket.IO acknowledgement's number.
+pub type AckId = i64;
+
+/// What was handed over for one connection and is not written yet.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pending {
+    /// Bytes.
+    pub bytes: u64,
+    /// Packets.
+    pub packets: u32,
+}
+
+/// What the bus made of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum BusOutcome {
+    /// Taken: it will be delivered as its kind promises.
+    Done,
+    /// Not taken, or not known to be.
+    Failed,
+}
+
+/// What is known of a session.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum SessionVerdict {
+    /// It exists and belongs to this user.
+    Found {
+        /// The session's user.
+        user: UserId,
+    },
+    /// Sessions are not checked on this server: the client's word is taken.
+    Trusted,
+    /// The store could not be asked.
+    Unavailable,
+    /// It does not exist, has expired, or names no user.
+    Unknown,
+}

@@ -1,0 +1,289 @@
+//! The log, and what congested and returning connections are owed of everything.
+//!
+//! A connection's log is a cursor into its user's history. While it keeps up, events are handed over
+//! as they come; when it does not, or when it resumes, they are read from the history as room
+//! appears: never out of order, never twice, and with a gap only if the connection is closed for it.
+
+use alloc::vec::Vec;
+
+use crate::connection::Member;
+use crate::crowd::{Outlet, Owed};
+use crate::deadlines::Due;
+use crate::effect::{Control, Effect, Effects, Message, Note};
+use crate::engine::{Delivery, Engine};
+use crate::event::LogEntry;
+use crate::ids::{ConnId, EventId};
+use crate::input::Pending;
+use crate::outbox::{Replay, watch_at_most};
+use crate::parse::LastEventId;
+use crate::reason::CloseReason;
+
+/// What came of trying to hand over what a connection is owed.
+enum Pumped {
+    /// Nothing is owed any more.
+    Empty,
+    /// There is no more room.
+    Full,
+}
+
+impl Engine {
+    pub(crate) fn log_arrived(&mut self, entries: Vec<LogEntry>, effects: &mut Effects) {
+        for entry in entries {
+            let LogEntry {
+                id,
+                kind,
+                user,
+                payload,
+            } = entry.clone();
+            let number = self.history.keep(self.now, entry);
+            let Some(record) = self
+                .user_numbers
+                .get(&user)
+                .and_then(|number| self.users.get(*number))
+            else {
+                continue;
+            };
+            let mut outlet = Outlet {
+                now: self.now,
+                limits: &self.config.limits,
+                deadlines: &mut self.deadlines,
+                effects,
+            };
+            let subscribed = self.config.delivery == Delivery::Subscribed;
+            let wants = |member: &Member| !subscribed || member.trades;
+            let bytes = payload.bytes() as u64;
+            let message = Message::Log { id, kind, payload };
+            let owed = Owed::Log { number, bytes };
+            self.crowd
+                .fan_out(&mut outlet, record.members.iter(), wants, (message, owed));
+        }
+        self.trim_history(effects);
+    }
+
+    /// Forgets what is too old or too much; a connection that was still owed it is closed.
+    pub(crate) fn trim_history(&mut self, effects: &mut Effects) {
+        while let Some(forgotten) = self.history.forget_one(self.now, &self.config.limits) {
+            let number = self.user_numbers.get(&forgotten.entry.user);
+            let Some(record) = number.and_then(|number| self.users.get(*number)) else {
+                continue;
+            };
+            let owed = record
+                .members
+                .iter()
+                .filter_map(|slot| self.crowd.at(*slot));
+            let behind: Vec<ConnId> = owed
+                .filter(|connection| {
+                    connection.member().is_some_and(|member| {
+                        member.outbox.congestion.is_some()
+                            && member.outbox.log_sent < forgotten.number
+                            && self.wants_log(member)
+                    })
+                })
+                .map(|connection| connection.id)
+                .collect();
+            for conn in behind {
+                self.close(conn, CloseReason::SlowLog, effects);
+            }
+        }
+    }
+
+    fn wants_log(&self, member: &Member) -> bool {
+        self.config.delivery == Delivery::All || member.trades
+    }
+
+    /// Answers a handshake's `lastEventId`: everything after it, then `resume`.
+    pub(crate) fn resume(&mut self, conn: ConnId, last: LastEventId, effects: &mut Effects) {
+        let LastEventId::Given(id) = last else { return };
+        let Some(member) = self.crowd.member(conn) else {
+            return;
+        };
+        let Some(user) = self.users.get(member.user) else {
+            return;
+        };
+        // One that is not subscribed is not sent what it missed, and must not be told that it was.
+        let id = id.filter(|_| self.wants_log(member));
+        let found = id.and_then(|id| Some((id, self.history.number_of(&user.id, id)?)));
+        let Some((id, number)) = found else {
+            let last = self.history.newest_id(&user.id);
+            self.tell_resumed(conn, None, last, effects);
+            return;
+        };
+        let (crowd, mut outlet) = self.outlet(effects);
+        crowd.begin_replay(
+            &mut outlet,
+            conn,
+            number,
+            Replay {
+                sent: 0,
+                last: id,
+                moved: false,
+            },
+        );
+        self.pump(conn, effects);
+    }
+
+    fn tell_resumed(
+        &mut self,
+        conn: ConnId,
+        replayed: Option<u64>,
+        last: Option<EventId>,
+        effects: &mut Effects,
+    ) {
+        let (recovered, replayed) = (replayed.is_some(), replayed.unwrap_or(0));
+        effects.note(Note::Resumed {
+            conn,
+            recovered,
+            replayed,
+        });
+        let control = Control::Resumed {
+            recovered,
+            replayed,
+            last,
+        };
+        self.crowd.tell(effects, conn, None, control);
+    }
+
+    pub(crate) fn outbox_measured(
+        &mut self,
+        conn: ConnId,
+        pending: Pending,
+        effects: &mut Effects,
+    ) {
+        self.crowd.measured(&self.config.limits, conn, pending);
+        let limits = &self.config.limits;
+        let Some(member) = self.crowd.member(conn) else {
+            return;
+        };
+        if member.outbox.congestion.is_some() {
+            if member.outbox.has_room(limits) {
+                self.pump(conn, effects);
+            }
+        } else if member.is_live() && member.outbox.is_full(limits) {
+            let (crowd, mut outlet) = self.outlet(effects);
+            crowd.congest(&mut outlet, conn);
+        }
+    }
+
+    /// Takes over what is pending everywhere, and closes the worst until it is within the bound.
+    pub(crate) fn outboxes_measured(
+        &mut self,
+        pending: &[(ConnId, Pending)],
+        effects: &mut Effects,
+    ) {
+        let members: Vec<ConnId> = self
+            .crowd
+            .iter()
+            .filter(|connection| connection.member().is_some())
+            .map(|connection| connection.id)
+            .collect();
+        for conn in members {
+            let at = pending.binary_search_by_key(&conn, |(conn, _)| *conn).ok();
+            let pending = at
+                .and_then(|at| pending.get(at))
+                .map(|(_, pending)| *pending);
+            self.outbox_measured(conn, pending.unwrap_or_default(), effects);
+        }
+        while self.crowd.pending_bytes > self.config.limits.outbox_total_bytes_max {
+            let worst = self
+                .crowd
+                .iter()
+                .filter_map(|connection| Some((connection.member()?, connection.id)))
+                .max_by_key(|(member, _)| member.outbox.pending.bytes)
+                .map(|(_, conn)| conn);
+            let Some(conn) = worst else { break };
+            self.close(conn, CloseReason::SlowTotal, effects);
+        }
+        self.crowd.measured_all(&self.config.limits);
+    }
+
+    pub(crate) fn congested_too_long(&mut self, conn: ConnId, effects: &mut Effects) {
+        let until = self.now + self.config.limits.congested_max;
+        let Some(member) = self.crowd.member_mut(conn) else {
+            return;
+        };
+        let Some(congestion) = &mut member.outbox.congestion else {
+            return;
+        };
+        if let Some(replay) = &mut congestion.replay
+            && core::mem::take(&mut replay.moved)
+        {
+            // A long replay may take longer, as long as it moves.
+            congestion.until = until;
+            self.deadlines.set(until, Due::Congested(conn));
+            return;
+        }
+        self.close(conn, CloseReason::SlowTime, effects);
+    }
+
+    /// Hands over what a congested connection is owed, log first, while there is room.
+    fn pump(&mut self, conn: ConnId, effects: &mut Effects) {
+        match self.hand_owed(conn, effects) {
+            Pumped::Empty => {
+                let Some(member) = self.crowd.member_mut(conn) else {
+                    return;
+                };
+                let Some(congestion) = member.outbox.congestion.take() else {
+                    return;
+                };
+                self.deadlines.unset(congestion.until, Due::Congested(conn));
+                if congestion.told {
+                    effects.note(Note::Uncongested { conn });
+                }
+            }
+            Pumped::Full => {
+                self.crowd.tell_congested(effects, conn);
+                effects.push(Effect::Watch {
+                    conn,
+                    at_most: watch_at_most(&self.config.limits),
+                });
+            }
+        }
+    }
+
+    fn hand_owed(&mut self, conn: ConnId, effects: &mut Effects) -> Pumped {
+        loop {
+            let Some(member) = self.crowd.member(conn) else {
+                return Pumped::Empty;
+            };
+            let Some(congestion) = &member.outbox.congestion else {
+                return Pumped::Empty;
+            };
+            if !member.outbox.has_room(&self.config.limits) {
+                return Pumped::Full;
+            }
+            let replay = congestion.replay;
+            if let Some(message) = self.next_log_event(conn) {
+                self.crowd.hand(effects, conn, message);
+            } else if let Some(replay) = replay {
+                self.crowd.end_replay(conn);
+                self.tell_resumed(conn, Some(replay.sent), Some(replay.last), effects);
+            } else if let Some(name) = self.crowd.next_topic(conn) {
+                if let Some(topic) = self.topic_named(conn, name)
+                    && let Some(state) = self.topic_mut(&topic)
+                    && let Some((_, payload)) = state.value.clone()
+                {
+                    self.crowd
+                        .hand(effects, conn, Message::State { topic, payload });
+                }
+            } else {
+                return Pumped::Empty;
+            }
+        }
+    }
+
+    /// Moves a connection's cursor over its next log event, if it is owed one.
+    fn next_log_event(&mut self, conn: ConnId) -> Option<Message> {
+        let member = self.crowd.member(conn)?;
+        if !self.wants_log(member) {
+            return None;
+        }
+        let user = self.users.get(member.user)?;
+        let kept = self.history.after(&user.id, member.outbox.log_sent)?;
+        let LogEntry {
+            id, kind, payload, ..
+        } = kept.entry.clone();
+        self.crowd
+            .log_handed(conn, kept.number, id, payload.bytes() as u64);
+        Some(Message::Log { id, kind, payload })
+    }
+}

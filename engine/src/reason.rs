@@ -1,0 +1,212 @@
+//! Why something was refused, closed or told, with the contract's words for each.
+
+use alloc::format;
+use alloc::string::String;
+use core::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+/// Why a CONNECT gets CONNECT_ERROR: what will not pass by itself, since a stock client gives up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Refusal {
+    /// Neither `auth.sessionID` nor a signed cookie.
+    NoSession,
+    /// The server takes the client's word for the user, and the client gave none.
+    NoUser,
+    /// `auth.userId` is too long or not text.
+    MalformedUser,
+    /// The session does not exist or has expired.
+    UnknownSession,
+    /// `auth.userId` is not the session's user.
+    UserMismatch,
+    /// The user has as many connections as allowed.
+    TooManyConnections {
+        /// How many that is.
+        max: u32,
+    },
+}
+
+impl Refusal {
+    /// The message that the client sees.
+    #[must_use]
+    pub fn message(self) -> String {
+        match self {
+            Self::NoSession => "Authentication required: No session ID provided".into(),
+            Self::NoUser => "Authentication failed: No user ID provided".into(),
+            Self::MalformedUser => "Authentication failed: Invalid user ID".into(),
+            Self::UnknownSession => "Authentication failed: Invalid or expired session".into(),
+            Self::UserMismatch => "Authentication failed: User does not match session".into(),
+            Self::TooManyConnections { max } => format!("Too many connections (max {max})"),
+        }
+    }
+
+    /// A short name for logs and metrics.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::NoSession => "no_session",
+            Self::NoUser => "no_user",
+            Self::MalformedUser => "malformed_user",
+            Self::UnknownSession => "unknown_session",
+            Self::UserMismatch => "user_mismatch",
+            Self::TooManyConnections { .. } => "too_many_connections",
+        }
+    }
+}
+
+/// Why a handshake gets HTTP 503: it will pass by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Unavailable {
+    /// This node is leaving.
+    Draining,
+    /// The node has as many connections as allowed.
+    Full,
+}
+
+impl Unavailable {
+    /// After how long a client or publisher should come back.
+    #[must_use]
+    pub fn retry_after(self) -> Duration {
+        match self {
+            // By then a balancer has taken the node out, or its successor listens.
+            Self::Draining => Duration::from_secs(1),
+            Self::Full => Duration::from_secs(5),
+        }
+    }
+
+    /// A short name for logs and metrics.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Draining => "draining",
+            Self::Full => "full",
+        }
+    }
+}
+
+/// Why a transport is closed without a Socket.IO DISCONNECT: a stock client comes back by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum CloseReason {
+    /// Its user was admitted too often within a minute.
+    ConnectRate,
+    /// The node is leaving.
+    Draining,
+    /// Too many events in too short a time.
+    Flood,
+    /// The client left the namespace, and a transport serves one.
+    Left,
+    /// No CONNECT within the time allowed.
+    HandshakeTimeout,
+    /// Too many handshakes wait for their CONNECT, and this is the oldest.
+    HandshakesFull,
+    /// Another connection of the same client took its place.
+    Replaced,
+    /// The session store did not answer in time.
+    SessionStore,
+    /// Congested for too long.
+    SlowTime,
+    /// Congested, and owed too many log events or answers.
+    SlowLog,
+    /// All outboxes together are too large, and this one is the largest.
+    SlowTotal,
+}
+
+impl CloseReason {
+    /// A short name for logs and metrics.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::ConnectRate => "connect_rate",
+            Self::Draining => "draining",
+            Self::Flood => "flood",
+            Self::Left => "left",
+            Self::HandshakeTimeout => "handshake_timeout",
+            Self::HandshakesFull => "handshakes_full",
+            Self::Replaced => "replaced",
+            Self::SessionStore => "session_store",
+            Self::SlowTime => "slow_time",
+            Self::SlowLog => "slow_log",
+            Self::SlowTotal => "slow_total",
+        }
+    }
+}
+
+/// The calls whose number is limited per user.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Call {
+    /// `subscribe:portfolio`
+    Portfolio,
+    /// `subscribe:trades`
+    Trades,
+    /// `subscribe:watchlist`
+    Watchlist,
+}
+
+impl Call {
+    /// All of them, in the order of their index.
+    pub const ALL: [Self; 3] = [Self::Portfolio, Self::Trades, Self::Watchlist];
+
+    /// The client's event.
+    #[must_use]
+    pub fn event(self) -> &'static str {
+        match self {
+            Self::Portfolio => "subscribe:portfolio",
+            Self::Trades => "subscribe:trades",
+            Self::Watchlist => "subscribe:watchlist",
+        }
+    }
+
+    /// The word that confirmations carry as `type`.
+    #[must_use]
+    pub fn kind(self) -> &'static str {
+        match self {
+            Self::Portfolio => "portfolio",
+            Self::Trades => "trades",
+            Self::Watchlist => "watchlist",
+        }
+    }
+}
+
+/// What an `error` event or a negative acknowledgement says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum ClientError {
+    /// `auth.subscriptions` could not be read, or asks for too much.
+    InvalidSubscriptions,
+    /// A symbol list that is missing, empty, too long, or has a bad symbol.
+    InvalidSymbols,
+    /// Too many calls of one kind.
+    RateLimited {
+        /// Which kind.
+        call: Call,
+        /// After how many milliseconds the next one will be admitted.
+        retry_after_ms: u64,
+    },
+    /// Too many events in too short a time; the transport is closed next.
+    TooManyEvents,
+    /// No such event; told only to a client that waits for an acknowledgement.
+    UnknownEvent,
+}
+
+impl ClientError {
+    /// The message that the client sees.
+    #[must_use]
+    pub fn message(self) -> &'static str {
+        match self {
+            Self::InvalidSubscriptions => "Invalid subscriptions",
+            Self::InvalidSymbols => "Invalid symbols array",
+            Self::RateLimited {
+                call: Call::Portfolio,
+                ..
+            } => "Rate limit exceeded for portfolio subscription",
+            Self::RateLimited {
+                call: Call::Trades, ..
+            } => "Rate limit exceeded for trade subscription",
+            Self::RateLimited {
+                call: Call::Watchlist,
+                ..
+            } => "Rate limit exceeded for watchlist subscription",
+            Self::TooManyEvents => "Too many events",
+            Self::UnknownEvent => "Unknown event",
+        }
+    }
+}

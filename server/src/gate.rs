@@ -1,0 +1,305 @@
+//! What stands before socketioxide: every request under `/socket.io/` passes here.
+//!
+//! The gate asks the driver whether a handshake may go on, hands socketioxide requests cut down to
+//! what it needs, sees what polls carry away, and can end a session that has no stream of its own.
+//! It decides nothing.
+
+use std::collections::HashMap;
+use std::convert::Infallible;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::response::IntoResponse as _;
+use bytes::Bytes;
+use http::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, SEC_WEBSOCKET_KEY};
+use http::{Method, Request, Response, StatusCode, Uri};
+use http_body_util::BodyExt as _;
+use hyper::upgrade::OnUpgrade;
+use socketioxide_core::Sid;
+use tokio::sync::oneshot;
+use tower::ServiceExt as _;
+use tower::util::BoxCloneSyncService;
+use tradewire_engine::input::Pending;
+
+use crate::config::Secret;
+use crate::cookie::session_from_cookies;
+use crate::gateway::Handshake;
+use crate::http::problem::Problem;
+use crate::inbox::{Admitted, Command, Inbox};
+use crate::link::Link;
+use crate::stream::{Line, is_counted};
+
+/// socketioxide's service, whatever it is made of.
+pub(crate) type SocketIoService = BoxCloneSyncService<Request<Body>, Response<Body>, Infallible>;
+
+/// Engine.IO 4 separates the packets of a poll's body with this.
+const RECORD_SEPARATOR: u8 = 0x1e;
+
+/// The gate.
+#[derive(Clone)]
+pub(crate) struct Gate {
+    service: SocketIoService,
+    inbox: Inbox,
+    sessions: Arc<PollingSessions>,
+    secrets: Arc<[Secret]>,
+}
+
+/// Sessions that began as polling, by their id. Bounded by the number of connections.
+#[derive(Debug, Default)]
+pub(crate) struct PollingSessions(Mutex<HashMap<Sid, Weak<Link>>>);
+
+impl PollingSessions {
+    fn insert(&self, sid: Sid, link: &Arc<Link>) {
+        link.set_sid(sid);
+        let mut sessions = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        sessions.insert(sid, Arc::downgrade(link));
+    }
+
+    /// Forgets a session that is gone.
+    pub(crate) fn remove(&self, sid: Sid) {
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(&sid);
+    }
+
+    fn get(&self, sid: Sid) -> Option<Arc<Link>> {
+        let sessions = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        sessions
+            .get(&sid)?
+            .upgrade()
+            .filter(|link| !link.is_closed())
+    }
+}
+
+/// What a request's query says of its session.
+enum Wants {
+    /// A session of its own.
+    Session,
+    /// One that there is.
+    Existing { sid: Sid, websocket: bool },
+    /// Nothing that makes sense here; socketioxide words the refusal.
+    Other,
+}
+
+impl Gate {
+    pub(crate) fn new(
+        service: SocketIoService,
+        inbox: Inbox,
+        sessions: Arc<PollingSessions>,
+        secrets: Vec<Secret>,
+    ) -> Self {
+        Self {
+            service,
+            inbox,
+            sessions,
+            secrets: secrets.into(),
+        }
+    }
+
+    /// Answers a request that came in on `line`.
+    pub(crate) async fn serve(&self, request: Request<Body>, line: &Arc<Line>) -> Response<Body> {
+        match wants(&request) {
+            Wants::Session => self.begin(request, line).await,
+            Wants::Existing { sid, websocket } => match self.sessions.get(sid) {
+                Some(link) if websocket => self.upgrade(request, line, &link).await,
+                Some(link) => self.poll(request, &link).await,
+                None => unknown_session(),
+            },
+            Wants::Other => self.forward(request).await,
+        }
+    }
+
+    async fn begin(&self, request: Request<Body>, line: &Arc<Line>) -> Response<Body> {
+        let (reply, verdict) = oneshot::channel();
+        let asked = self.inbox.commands.send(Command::Handshake { reply }).await;
+        let (Ok(()), Ok(verdict)) = (asked, verdict.await) else {
+            return Problem::unavailable("The server is stopping", Duration::from_secs(1))
+                .into_response();
+        };
+        let Admitted { link, presence } = match verdict {
+            Ok(admitted) => admitted,
+            Err(reason) => {
+                let detail = format!("No new connections now: {}", reason.name());
+                return Problem::unavailable(&detail, reason.retry_after()).into_response();
+            }
+        };
+        let cookie = session_from_cookies(request.headers(), &self.secrets);
+        let handshake = Handshake {
+            link: Arc::clone(&link),
+            _presence: Arc::new(presence),
+            cookie,
+        };
+        let response = self.forward(cut_down(request, Some(handshake))).await;
+        if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+            line.carry(&link);
+            return response;
+        }
+        let (parts, body) = whole(response).await;
+        if parts.status == StatusCode::OK
+            && let Some(sid) = opened(&body)
+        {
+            self.sessions.insert(sid, &link);
+        }
+        Response::from_parts(parts, Body::from(body))
+    }
+
+    async fn upgrade(
+        &self,
+        request: Request<Body>,
+        line: &Arc<Line>,
+        link: &Arc<Link>,
+    ) -> Response<Body> {
+        let response = self.forward(cut_down(request, None)).await;
+        if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+            line.carry(link);
+        }
+        response
+    }
+
+    async fn poll(&self, request: Request<Body>, link: &Arc<Link>) -> Response<Body> {
+        let carries_packets = request.method() == Method::GET;
+        let response = self.forward(request).await;
+        if !carries_packets || response.status() != StatusCode::OK {
+            return response;
+        }
+        let (parts, body) = whole(response).await;
+        let packets = body.split(|byte| *byte == RECORD_SEPARATOR);
+        let written = packets.filter(|packet| match packet {
+            [first, second, ..] => is_counted([*first, *second]),
+            _ => false,
+        });
+        let written = written.fold(Pending::default(), |sum, packet| Pending {
+            bytes: sum.bytes + packet.len() as u64,
+            packets: sum.packets + 1,
+        });
+        if written.packets > 0 {
+            link.wrote(written);
+        }
+        Response::from_parts(parts, Body::from(body))
+    }
+
+    /// Ends a session: once what is pending is written, and after `flush` at the latest.
+    pub(crate) async fn close(&self, link: Arc<Link>, flush: Duration) {
+        if !flush.is_zero() {
+            link.flushed(flush).await;
+        }
+        link.abort();
+        // A polling session has no stream to abort. socketioxide has no call to end one either, but
+        // it ends when its client says so: this says it in the client's name.
+        if let Some(sid) = link.sid() {
+            self.sessions.remove(sid);
+            let uri = format!("/socket.io/?EIO=4&transport=polling&sid={sid}");
+            let request = Request::post(uri)
+                .header(
+                    CONTENT_TYPE,
+                    HeaderValue::from_static("text/plain;charset=UTF-8"),
+                )
+                .body(Body::from("1"));
+            if let Ok(request) = request {
+                self.forward(request).await;
+            }
+        }
+    }
+
+    async fn forward(&self, request: Request<Body>) -> Response<Body> {
+        match self.service.clone().oneshot(request).await {
+            Ok(response) => response,
+            Err(impossible) => match impossible {},
+        }
+    }
+}
+
+fn wants<B>(request: &Request<B>) -> Wants {
+    let query = request.uri().query().unwrap_or_default();
+    // As engineioxide reads it: the first of each name counts, without URL decoding.
+    let value = |name: &str| {
+        query
+            .split('&')
+            .find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='))
+    };
+    let (websocket, polling) = match value("transport") {
+        Some("websocket") => (true, false),
+        Some("polling") => (false, true),
+        _ => (false, false),
+    };
+    if value("EIO") != Some("4") || !(websocket || polling) {
+        return Wants::Other;
+    }
+    match value("sid").map(str::parse) {
+        Some(Ok(sid)) => Wants::Existing { sid, websocket },
+        Some(Err(_)) => Wants::Other,
+        None if request.method() == Method::GET => Wants::Session,
+        None => Wants::Other,
+    }
+}
+
+/// A request with only what socketioxide needs of it, copied.
+///
+/// It keeps a handshake's request as long as the session lives, and the parts of the original are
+/// slices of hyper's 8 KiB read buffer, which would live as long.
+fn cut_down(request: Request<Body>, handshake: Option<Handshake>) -> Request<Body> {
+    let (mut parts, body) = request.into_parts();
+    let mut cut = Request::new(body);
+    *cut.method_mut() = parts.method;
+    if let Some(path_and_query) = parts.uri.path_and_query() {
+        let copy = Bytes::copy_from_slice(path_and_query.as_str().as_bytes());
+        *cut.uri_mut() = Uri::from_maybe_shared(copy).unwrap_or_default();
+    }
+    *cut.headers_mut() = copied(&parts.headers, [SEC_WEBSOCKET_KEY]);
+    if let Some(upgrade) = parts.extensions.remove::<OnUpgrade>() {
+        cut.extensions_mut().insert(upgrade);
+    }
+    if let Some(handshake) = handshake {
+        cut.extensions_mut().insert(handshake);
+    }
+    cut
+}
+
+fn copied<const N: usize>(headers: &HeaderMap, names: [HeaderName; N]) -> HeaderMap {
+    let mut copies = HeaderMap::with_capacity(N);
+    for name in names {
+        if let Some(value) = headers.get(&name)
+            && let Ok(copy) = HeaderValue::from_bytes(value.as_bytes())
+        {
+            copies.insert(name, copy);
+        }
+    }
+    copies
+}
+
+/// A response's body in one piece: those of polls are, so this does not wait.
+async fn whole(response: Response<Body>) -> (http::response::Parts, Bytes) {
+    let (parts, body) = response.into_parts();
+    let body = body
+        .collect()
+        .await
+        .map(http_body_util::Collected::to_bytes);
+    (parts, body.unwrap_or_default())
+}
+
+/// The session id in an Engine.IO open packet.
+fn opened(packet: &[u8]) -> Option<Sid> {
+    #[derive(serde::Deserialize)]
+    struct Open<'a> {
+        sid: &'a str,
+    }
+    let json = packet.strip_prefix(b"0")?;
+    serde_json::from_slice::<Open<'_>>(json)
+        .ok()?
+        .sid
+        .parse()
+        .ok()
+}
+
+/// As engineioxide words it: stock clients look at the code.
+fn unknown_session() -> Response<Body> {
+    let body = r#"{"code":1,"message":"Session ID unknown"}"#;
+    (
+        StatusCode::BAD_REQUEST,
+        [(CONTENT_TYPE, "application/json")],
+        body,
+    )
+        .into_response()
+}

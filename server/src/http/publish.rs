@@ -1,0 +1,181 @@
+//! `POST /api/publish`: who may publish, how much at once, and what the answers look like.
+//!
+//! A batch is parsed whole before any of it is handed on; what it means is the engine's business.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Json;
+use axum::body::Body;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
+use http::{HeaderMap, Request, StatusCode};
+use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use serde_json::json;
+use tokio::sync::oneshot;
+use tokio::time::timeout;
+use tradewire_engine::effect::PublishOutcome;
+use tradewire_engine::event::{Publish, Target};
+use tradewire_engine::ids::PublishId;
+use tradewire_engine::parse::{self, BodyFormat, PublishError};
+
+use super::problem::Problem;
+use super::{Site, bearer};
+use crate::inbox::PublishCommand;
+use crate::metrics::PublishStatus;
+
+/// How long a publisher may take to send its body, of at most a megabyte.
+const BODY_MAX: Duration = Duration::from_secs(10);
+
+/// When a publisher that found no room should try again.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// Takes a batch.
+pub(super) async fn publish(State(site): State<Arc<Site>>, request: Request<Body>) -> Response {
+    let (status, response) = match accept(&site, request).await {
+        Ok(response) => (PublishStatus::Accepted, response),
+        Err(problem) => {
+            let response = problem.into_response();
+            let status = match response.status() {
+                StatusCode::SERVICE_UNAVAILABLE => PublishStatus::Unavailable,
+                _ => PublishStatus::Refused,
+            };
+            (status, response)
+        }
+    };
+    site.metrics.publish_answered(status);
+    response
+}
+
+async fn accept(site: &Site, request: Request<Body>) -> Result<Response, Problem> {
+    let (parts, body) = request.into_parts();
+    if !bearer(&parts.headers).is_some_and(|token| site.publish_token.matches(token)) {
+        return Err(Problem::unauthorized(
+            "Give PUBLISH_TOKEN as a bearer token",
+        ));
+    }
+    let format = format_of(&parts.headers)?;
+    let too_large = || {
+        let max = site.limits.publish_body_bytes_max;
+        let detail = format!("The body may have {max} bytes at most: publish in smaller batches");
+        Problem::new(StatusCode::PAYLOAD_TOO_LARGE, detail)
+    };
+    if length_of(&parts.headers).is_some_and(|length| length > site.limits.publish_body_bytes_max) {
+        return Err(too_large());
+    }
+    let _waiting = site.waiting.try_acquire().map_err(|_| {
+        let detail = "Too many publishes wait already: publish in larger batches, or slower";
+        Problem::new(StatusCode::TOO_MANY_REQUESTS, detail).retry_after(RETRY)
+    })?;
+    let no_room = || Problem::unavailable("The server is busy: publish again", RETRY);
+    let turn = timeout(site.limits.publish_wait_max, site.publishing.acquire()).await;
+    let Ok(Ok(_publishing)) = turn else {
+        return Err(no_room());
+    };
+    let limited = Limited::new(body, site.limits.publish_body_bytes_max);
+    let body = match timeout(BODY_MAX, limited.collect()).await {
+        Ok(Ok(body)) => body.to_bytes(),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => return Err(too_large()),
+        Ok(Err(_)) => {
+            return Err(Problem::new(
+                StatusCode::BAD_REQUEST,
+                "The body ended before it was whole",
+            ));
+        }
+        Err(_) => {
+            let detail = "The body took too long to arrive";
+            return Err(Problem::new(StatusCode::REQUEST_TIMEOUT, detail));
+        }
+    };
+    let outcome = timeout(site.limits.publish_wait_max, submit(site, &body, format)).await;
+    answer(outcome.map_err(|_| no_room())??)
+}
+
+/// Hands a batch to the driver, and waits for what comes of it. The demo publishes this way too.
+pub(crate) async fn submit(
+    site: &Site,
+    body: &[u8],
+    format: BodyFormat,
+) -> Result<PublishOutcome, Problem> {
+    let wall = (site.wall)();
+    let items =
+        parse::publish(body, format, wall, &site.parse_limits).map_err(|error| refused(&error))?;
+    let events: Vec<&'static str> = items.iter().map(event_of).collect();
+    let (reply, outcome) = oneshot::channel();
+    let gone = || Problem::unavailable("The server is stopping: publish elsewhere", RETRY);
+    let command = PublishCommand { items, wall, reply };
+    site.inbox
+        .publishes
+        .send(command)
+        .await
+        .map_err(|_| gone())?;
+    let outcome = outcome.await.map_err(|_| gone())?;
+    if let PublishOutcome::Accepted { .. } = outcome {
+        events
+            .into_iter()
+            .for_each(|event| site.metrics.published(event));
+    }
+    Ok(outcome)
+}
+
+fn event_of(publish: &Publish) -> &'static str {
+    match &publish.target {
+        Target::Log { kind, .. } => kind.event(),
+        Target::State(topic) => topic.event(),
+    }
+}
+
+fn answer(outcome: PublishOutcome) -> Result<Response, Problem> {
+    let texts = |ids: &[PublishId]| -> Vec<String> {
+        ids.iter().map(|id| id.as_str().to_owned()).collect()
+    };
+    match outcome {
+        PublishOutcome::Accepted { ids } => {
+            let body = json!({"accepted": ids.len(), "ids": texts(&ids)});
+            Ok((StatusCode::ACCEPTED, Json(body)).into_response())
+        }
+        PublishOutcome::Draining => Err(Problem::unavailable(
+            "This node is leaving: publish elsewhere",
+            RETRY,
+        )),
+        PublishOutcome::Unavailable { ids } => {
+            let detail = "Not known to be taken: publish the whole batch again with these ids";
+            Err(Problem::unavailable(detail, RETRY).with("ids", texts(&ids)))
+        }
+    }
+}
+
+fn refused(error: &PublishError) -> Problem {
+    let mut problem = Problem::new(StatusCode::BAD_REQUEST, error.to_string());
+    if let Some(item) = error.item() {
+        problem = problem.with("item", item);
+    }
+    if let Some(line) = error.line() {
+        problem = problem.with("line", line);
+    }
+    if let Some(field) = error.field() {
+        problem = problem.with("field", field);
+    }
+    problem
+}
+
+fn format_of(headers: &HeaderMap) -> Result<BodyFormat, Problem> {
+    let kind = headers
+        .get(CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or_default();
+    let kind = kind.split(';').next().unwrap_or_default().trim();
+    if kind.eq_ignore_ascii_case("application/json") {
+        Ok(BodyFormat::Json)
+    } else if kind.eq_ignore_ascii_case("application/x-ndjson") {
+        Ok(BodyFormat::NdJson)
+    } else {
+        let detail = "Content-Type must be application/json or application/x-ndjson";
+        Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail))
+    }
+}
+
+fn length_of(headers: &HeaderMap) -> Option<usize> {
+    headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}

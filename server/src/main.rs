@@ -1,0 +1,114 @@
+//! `tradewire`: wiring only.
+
+use std::io::Write as _;
+use std::process::ExitCode;
+
+use rand::RngExt as _;
+use tokio::sync::{oneshot, watch};
+use tradewire_server::clock::SystemClock;
+use tradewire_server::config::{AuthMode, Config, Secret};
+use tradewire_server::net::Tcp;
+use tradewire_server::{Seeds, Shutdown, logging, run};
+
+fn main() -> ExitCode {
+    let config = match Config::from_process() {
+        Ok(config) => config,
+        Err(error) if error.is_help() => {
+            // A reader that went away, as `head` does, is no failure.
+            let _ = write!(std::io::stdout(), "{error}");
+            return ExitCode::SUCCESS;
+        }
+        Err(error) => return fail(&error, error.exit_code()),
+    };
+    if let Err(error) = logging::init(config.log_format, &config.log_filter) {
+        return fail(&format_args!("tradewire: {error}"), 2);
+    }
+    let runtime = match tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+    {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(&format_args!("tradewire: no runtime: {error}"), 1),
+    };
+    match runtime.block_on(serve(config)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(&format_args!("tradewire: {error}"), 1),
+    }
+}
+
+fn fail(error: &dyn std::fmt::Display, code: u8) -> ExitCode {
+    let _ = writeln!(std::io::stderr(), "{error}");
+    ExitCode::from(code)
+}
+
+async fn serve(config: Config) -> Result<(), Box<dyn std::error::Error>> {
+    raise_open_files();
+    let mut rng = rand::rng();
+    let seed = config.seed.unwrap_or_else(|| rng.random());
+    // What tells this life from others is always drawn anew.
+    let seeds = Seeds {
+        engine: seed,
+        instance: rng.random(),
+        epoch: rng.random(),
+        demo: seed,
+    };
+    if config.production && config.frontend_origins.is_empty() {
+        tracing::warn!("FRONTEND_URL is not set: only pages of this host may connect");
+    }
+    if config.auth_mode == AuthMode::Trust {
+        tracing::warn!("AUTH_MODE=trust: clients are believed who they say they are");
+    }
+    let publish_token = config.publish_token.clone().unwrap_or_else(|| {
+        let token = format!("{:032x}", rng.random::<u128>());
+        tracing::warn!("PUBLISH_TOKEN is not set; for this run it is {token}");
+        Secret::new(&token)
+    });
+    let (shutdown, asked) = watch::channel(Shutdown::No);
+    let signals = listen_for_signals(shutdown)?;
+    let (started, _) = oneshot::channel();
+    let served = run(
+        Tcp,
+        SystemClock::start(),
+        config,
+        publish_token,
+        seeds,
+        started,
+        asked,
+    )
+    .await;
+    signals.abort();
+    served?;
+    tracing::info!("WebSocket server stopped");
+    Ok(())
+}
+
+/// The first SIGTERM or SIGINT drains, the second ends the drain.
+fn listen_for_signals(
+    shutdown: watch::Sender<Shutdown>,
+) -> std::io::Result<tokio::task::JoinHandle<()>> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    Ok(tokio::spawn(async move {
+        for ask in [Shutdown::Drain, Shutdown::Now] {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+            tracing::info!(?ask, "signal received");
+            if shutdown.send(ask).is_err() {
+                return;
+            }
+        }
+        // A closed channel would mean that nobody can ask any more.
+        std::future::pending::<()>().await;
+    }))
+}
+
+/// Each connection is an open file, and the usual soft limit is 1,024.
+fn raise_open_files() {
+    match rlimit::increase_nofile_limit(u64::MAX) {
+        Ok(limit) => tracing::debug!(limit, "open files"),
+        Err(error) => tracing::warn!(%error, "the limit of open files could not be raised"),
+    }
+}

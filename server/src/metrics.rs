@@ -1,0 +1,258 @@
+//! Prometheus metrics, derived from the engine's notes and figures.
+
+use std::fmt;
+
+use prometheus_client::encoding::text::encode;
+use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::{Registry, Unit};
+use tradewire_engine::effect::{Message, Note};
+
+use crate::inbox::Report;
+
+/// What an outcome is counted by.
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub(crate) struct Reason {
+    reason: &'static str,
+}
+
+/// What a delivery or a call is counted by.
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub(crate) struct Event {
+    event: &'static str,
+}
+
+/// What a publish request is counted by.
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub(crate) struct Status {
+    status: PublishStatus,
+}
+
+/// How a publish request was answered.
+#[derive(Clone, Copy, Debug, Hash, PartialEq, Eq, EncodeLabelValue)]
+pub(crate) enum PublishStatus {
+    /// 202
+    Accepted,
+    /// 4xx
+    Refused,
+    /// 503
+    Unavailable,
+}
+
+/// Counters and gauges, and the registry that names them.
+pub(crate) struct Metrics {
+    registry: Registry,
+    pub(crate) inputs: Counter,
+    pub(crate) buffer_full: Counter,
+    pub(crate) streams_refused: Counter,
+    admitted: Counter,
+    disconnected: Counter,
+    closed: Family<Reason, Counter>,
+    refused: Family<Reason, Counter>,
+    handshakes_refused: Family<Reason, Counter>,
+    rate_limited: Family<Event, Counter>,
+    delivered: Family<Event, Counter>,
+    published: Family<Event, Counter>,
+    publishes: Family<Status, Counter>,
+    congestions: Counter,
+    conflated: Counter,
+    stale: Counter,
+    timed_out: Counter,
+    resumed: Family<Reason, Counter>,
+    idle_users_forgotten: Counter,
+    connections: Gauge,
+    users: Gauge,
+    transports: Gauge,
+    handshakes: Gauge,
+    symbols: Gauge,
+    congested: Gauge,
+    pending_bytes: Gauge,
+    history_events: Gauge,
+    history_bytes: Gauge,
+    draining: Gauge,
+}
+
+impl fmt::Debug for Metrics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Metrics").finish_non_exhaustive()
+    }
+}
+
+impl Metrics {
+    pub(crate) fn new() -> Self {
+        let mut registry = Registry::with_prefix("tradewire");
+        let r = &mut registry;
+        Self {
+            inputs: counter(r, "inputs", "Facts given to the engine"),
+            buffer_full: counter(
+                r,
+                "buffer_full",
+                "Connections closed because a socket's buffer was full",
+            ),
+            streams_refused: counter(
+                r,
+                "streams_refused",
+                "TCP connections closed at once because there were too many",
+            ),
+            admitted: counter(r, "connections_admitted", "Clients let in"),
+            disconnected: counter(r, "connections_ended", "Clients that were in and are gone"),
+            closed: family(r, "transports_closed", "Transports closed by the server"),
+            refused: family(
+                r,
+                "connects_refused",
+                "CONNECTs answered with CONNECT_ERROR",
+            ),
+            handshakes_refused: family(r, "handshakes_refused", "Handshakes answered with 503"),
+            rate_limited: family(r, "calls_rate_limited", "Calls over their limit"),
+            delivered: family(
+                r,
+                "events_delivered",
+                "Events handed over, one for each recipient",
+            ),
+            published: family(
+                r,
+                "events_published",
+                "Events ordered by the bus, one for each",
+            ),
+            publishes: family(r, "publish_requests", "Publish requests answered"),
+            congestions: counter(r, "congestions", "Outboxes that came over their bound"),
+            conflated: counter(
+                r,
+                "values_conflated",
+                "Values replaced before a congested client got them",
+            ),
+            stale: counter(
+                r,
+                "values_stale",
+                "Values dropped because a newer one was there",
+            ),
+            timed_out: counter(
+                r,
+                "requests_timed_out",
+                "Requests to the bus or the session store without an answer",
+            ),
+            resumed: family(r, "resumes", "Resumes answered"),
+            idle_users_forgotten: counter(r, "idle_users_forgotten", "Idle users forgotten early"),
+            connections: gauge(r, "connections", "Clients that are in"),
+            users: gauge(r, "users", "Users with at least one connection"),
+            transports: gauge(r, "transports", "Transport sessions of whatever stage"),
+            handshakes: gauge(r, "handshakes", "Handshakes without CONNECT"),
+            symbols: gauge(r, "symbols", "Symbols held by at least one client"),
+            congested: gauge(r, "connections_congested", "Clients that are congested"),
+            pending_bytes: bytes(
+                r,
+                "pending",
+                "Handed over and not known to be written, at most",
+            ),
+            history_events: gauge(r, "history_events", "Log events kept for resume"),
+            history_bytes: bytes(r, "history", "Log events kept for resume"),
+            draining: gauge(r, "draining", "1 while the node leaves"),
+            registry,
+        }
+    }
+
+    /// Counts what a note tells.
+    pub(crate) fn note(&self, note: &Note) {
+        let by = |family: &Family<Reason, Counter>, reason| {
+            family.get_or_create(&Reason { reason }).inc();
+        };
+        match note {
+            Note::Admitted { .. } => drop(self.admitted.inc()),
+            Note::Closing { reason, .. } => by(&self.closed, reason.name()),
+            Note::Congested { .. } => drop(self.congestions.inc()),
+            Note::Conflated { .. } => drop(self.conflated.inc()),
+            Note::Disconnected { .. } => drop(self.disconnected.inc()),
+            Note::HandshakeRefused { reason } => by(&self.handshakes_refused, reason.name()),
+            Note::IdleUserForgotten => drop(self.idle_users_forgotten.inc()),
+            Note::RateLimited { call, .. } => {
+                self.rate_limited
+                    .get_or_create(&Event {
+                        event: call.event(),
+                    })
+                    .inc();
+            }
+            Note::Refused { reason, .. } => by(&self.refused, reason.name()),
+            Note::RequestTimedOut { .. } => drop(self.timed_out.inc()),
+            Note::Resumed {
+                recovered: true, ..
+            } => by(&self.resumed, "recovered"),
+            Note::Resumed {
+                recovered: false, ..
+            } => by(&self.resumed, "not_recovered"),
+            Note::StaleState { .. } => drop(self.stale.inc()),
+            Note::Draining { .. } | Note::Uncongested { .. } => {}
+        }
+    }
+
+    /// Counts a delivery.
+    pub(crate) fn delivered(&self, message: &Message, recipients: usize) {
+        let event = match message {
+            Message::Log { kind, .. } => kind.event(),
+            Message::State { topic, .. } => topic.event(),
+        };
+        self.delivered
+            .get_or_create(&Event { event })
+            .inc_by(recipients as u64);
+    }
+
+    /// Counts items that were accepted, by event.
+    pub(crate) fn published(&self, event: &'static str) {
+        self.published.get_or_create(&Event { event }).inc();
+    }
+
+    /// Counts a publish request's answer.
+    pub(crate) fn publish_answered(&self, status: PublishStatus) {
+        self.publishes.get_or_create(&Status { status }).inc();
+    }
+
+    /// The exposition text, with the gauges set from `report`.
+    pub(crate) fn expose(&self, report: &Report) -> Result<String, fmt::Error> {
+        let stats = &report.stats;
+        for (gauge, figure) in [
+            (&self.connections, u64::from(stats.connections)),
+            (&self.users, u64::from(stats.users)),
+            (&self.transports, u64::from(stats.transports)),
+            (&self.handshakes, u64::from(stats.handshakes)),
+            (&self.symbols, u64::from(stats.symbols)),
+            (&self.congested, u64::from(stats.congested)),
+            (&self.pending_bytes, stats.pending_bytes),
+            (&self.history_events, stats.history_events),
+            (&self.history_bytes, stats.history_bytes),
+            (&self.draining, u64::from(report.draining)),
+        ] {
+            gauge.set(i64::try_from(figure).unwrap_or(i64::MAX));
+        }
+        let mut text = String::new();
+        encode(&mut text, &self.registry)?;
+        Ok(text)
+    }
+}
+
+fn counter(registry: &mut Registry, name: &str, help: &str) -> Counter {
+    let counter = Counter::default();
+    registry.register(name, help, counter.clone());
+    counter
+}
+
+fn gauge(registry: &mut Registry, name: &str, help: &str) -> Gauge {
+    let gauge = Gauge::default();
+    registry.register(name, help, gauge.clone());
+    gauge
+}
+
+fn bytes(registry: &mut Registry, name: &str, help: &str) -> Gauge {
+    let gauge = Gauge::default();
+    registry.register_with_unit(name, help, Unit::Bytes, gauge.clone());
+    gauge
+}
+
+fn family<L>(registry: &mut Registry, name: &str, help: &str) -> Family<L, Counter>
+where
+    L: Clone + fmt::Debug + std::hash::Hash + Eq + EncodeLabelSet + Send + Sync + 'static,
+{
+    let family = Family::<L, Counter>::default();
+    registry.register(name, help, family.clone());
+    family
+}

@@ -1,0 +1,46 @@
+//! The engine's notes as log lines: one line an event, no secrets, no payloads.
+//!
+//! The lines that operators grep for keep the word `WebSocket`.
+
+use tracing::{debug, info, warn};
+use tradewire_engine::effect::Note;
+
+/// Logs a note at the level that it deserves.
+pub(crate) fn log(note: &Note) {
+    match note {
+        Note::Admitted { conn, user } => {
+            info!(%conn, "WebSocket connected: {conn} (User: {user})");
+        }
+        Note::Closing { conn, user, reason } => {
+            let user = user.as_ref().map(tracing::field::display);
+            info!(%conn, user, reason = reason.name(), "WebSocket closing");
+        }
+        Note::Congested { conn, pending } => {
+            let (bytes, packets) = (pending.bytes, pending.packets);
+            warn!(%conn, bytes, packets, "WebSocket congested: sending only the newest of each topic");
+        }
+        Note::Conflated { conn, topic } => debug!(%conn, %topic, "WebSocket value conflated"),
+        Note::Disconnected { conn, user } => info!(%conn, %user, "WebSocket disconnected"),
+        Note::Draining { told } => info!(told, "WebSocket server draining: clients told"),
+        Note::HandshakeRefused { reason } => {
+            debug!(reason = reason.name(), "WebSocket handshake refused");
+        }
+        Note::IdleUserForgotten => debug!("idle user forgotten: too many are remembered"),
+        Note::RateLimited { conn, user, call } => {
+            info!(%conn, %user, event = call.event(), "WebSocket call rate-limited");
+        }
+        Note::Refused { conn, reason } => {
+            info!(%conn, reason = reason.name(), "WebSocket connection refused");
+        }
+        Note::RequestTimedOut { request, asked } => warn!(%request, ?asked, "no answer in time"),
+        Note::Resumed {
+            conn,
+            recovered,
+            replayed,
+        } => {
+            info!(%conn, recovered, replayed, "WebSocket resumed");
+        }
+        Note::StaleState { topic } => debug!(%topic, "stale value dropped"),
+        Note::Uncongested { conn } => info!(%conn, "WebSocket no longer congested"),
+    }
+}

@@ -1,0 +1,182 @@
+//! Effects into calls: one exhaustive match.
+
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::Duration;
+
+use socketioxide_core::packet::Packet;
+use socketioxide_core::{Str, Value};
+use tradewire_engine::Input;
+use tradewire_engine::effect::{Control, Effect, Effects, Message};
+use tradewire_engine::ids::ConnId;
+use tradewire_engine::input::Pending;
+
+use crate::clock::Clock;
+use crate::driver::{Driver, Seat};
+use crate::{notes, wire};
+
+/// The namespace that clients are in.
+const NAMESPACE: &str = "/";
+
+/// What a packet has on the wire before its array: Engine.IO's and Socket.IO's types.
+const TYPES: usize = 2;
+
+impl<C: Clock> Driver<C> {
+    /// Does what one effect says.
+    pub(crate) fn perform(&mut self, effect: &Effect, effects: &Effects) {
+        match effect {
+            Effect::Acknowledge { conn, ack, answer } => {
+                let array = wire::acknowledgement(answer);
+                let bytes = TYPES + ack.to_string().len() + array.len();
+                let packet = Packet::ack(NAMESPACE, Value::Str(array.into(), None), *ack);
+                self.send(*conn, packet, bytes);
+            }
+            Effect::Admit { conn } => {
+                if let Some(reply) = self
+                    .seats
+                    .get_mut(*conn)
+                    .and_then(|seat| seat.connect.take())
+                {
+                    // If the middleware is gone, so is the session, and `Closed` follows.
+                    let _ = reply.send(Ok(()));
+                }
+            }
+            Effect::AllowHandshake { conn } => self.allow_handshake(*conn),
+            Effect::AnswerPublish { request, outcome } => {
+                if let Some(reply) = self.publishes.remove(request) {
+                    // The publisher may have given up; what it published stays published.
+                    let _ = reply.send(outcome.clone());
+                }
+            }
+            Effect::Bus(request) => {
+                self.bus
+                    .submit(self.clock.now(), request.clone(), &mut self.answers);
+            }
+            Effect::Close { conn, flush, .. } => self.close(*conn, *flush),
+            Effect::Deliver {
+                message,
+                recipients,
+            } => self.deliver(message, recipients, effects),
+            Effect::Drained => self.drained = true,
+            Effect::LookUpSession { request, session } => {
+                self.sessions
+                    .look_up(*request, session.clone(), &mut self.answers);
+            }
+            Effect::Measure { conn } => {
+                if let Some(seat) = self.seats.get(*conn) {
+                    let pending = seat.link.pending();
+                    self.measured.push_back(Input::OutboxMeasured {
+                        conn: *conn,
+                        pending,
+                    });
+                }
+            }
+            Effect::MeasureAll => {
+                let pending = self
+                    .seats
+                    .iter()
+                    .map(|seat| (seat.link.conn(), seat.link.pending()));
+                let mut pending: Vec<_> = pending
+                    .filter(|(_, pending)| *pending != Pending::default())
+                    .collect();
+                pending.sort_unstable_by_key(|(conn, _)| *conn);
+                self.measured.push_back(Input::OutboxesMeasured { pending });
+            }
+            Effect::Note(note) => {
+                notes::log(note);
+                self.metrics.note(note);
+            }
+            Effect::Refuse { conn, reason } => {
+                if let Some(reply) = self
+                    .seats
+                    .get_mut(*conn)
+                    .and_then(|seat| seat.connect.take())
+                {
+                    let _ = reply.send(Err(*reason));
+                }
+            }
+            Effect::RefuseHandshake { conn, reason } => {
+                let seat = self.seats.get_mut(*conn);
+                if let Some(reply) = seat.and_then(|seat| seat.handshake.take()) {
+                    let _ = reply.send(Err(*reason));
+                }
+            }
+            Effect::Release { conn } => {
+                if let Some(sid) = self.seats.release(*conn).and_then(|seat| seat.link.sid()) {
+                    self.polling.remove(sid);
+                }
+            }
+            Effect::Send { conn, control } => self.control(*conn, control),
+            Effect::Watch { conn, at_most } => {
+                if let Some(seat) = self.seats.get(*conn) {
+                    seat.link.watch(*at_most);
+                }
+            }
+        }
+    }
+
+    fn allow_handshake(&mut self, conn: ConnId) {
+        let Some(admitted) = self.admitted(conn) else {
+            return;
+        };
+        let seat = self.seats.get_mut(conn);
+        if let Some(reply) = seat.and_then(|seat| seat.handshake.take()) {
+            // If the request is gone, its presence goes with it, and `Closed` follows.
+            let _ = reply.send(Ok(admitted));
+        }
+    }
+
+    fn close(&mut self, conn: ConnId, flush: Duration) {
+        let Some(seat) = self.seats.get_mut(conn) else {
+            return;
+        };
+        // A CONNECT that waits for its answer gets none: its transport ends.
+        let waiting = seat.connect.take();
+        let (gate, link) = (self.gate.clone(), Arc::clone(&seat.link));
+        tokio::spawn(async move {
+            gate.close(link, flush).await;
+            drop(waiting);
+        });
+    }
+
+    fn deliver(&mut self, message: &Message, recipients: &Range<u32>, effects: &Effects) {
+        let array = Str::from(wire::message(message));
+        let bytes = TYPES + array.len();
+        let recipients = effects.recipients(recipients);
+        self.metrics.delivered(message, recipients.len());
+        for conn in recipients {
+            let packet = Packet::event(NAMESPACE, Value::Str(array.clone(), None));
+            self.send(*conn, packet, bytes);
+        }
+    }
+
+    fn control(&mut self, conn: ConnId, control: &Control) {
+        let array = wire::control(control);
+        let bytes = TYPES + array.len();
+        self.send(
+            conn,
+            Packet::event(NAMESPACE, Value::Str(array.into(), None)),
+            bytes,
+        );
+    }
+
+    fn send(&mut self, conn: ConnId, packet: Packet, bytes: usize) {
+        let Some(Seat {
+            link,
+            sid: Some(sid),
+            ..
+        }) = self.seats.get(conn)
+        else {
+            return;
+        };
+        link.hand(bytes as u64);
+        if self.sender.send(*sid, packet).is_err() {
+            // The buffer has more room than the engine uses, so this does not happen. If it does,
+            // a client that comes back is better than one that misses something in silence.
+            link.take_back(bytes as u64);
+            self.metrics.buffer_full.inc();
+            tracing::error!(%conn, "WebSocket closed: a socket's buffer was full");
+            self.close(conn, Duration::ZERO);
+        }
+    }
+}

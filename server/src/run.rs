@@ -1,0 +1,231 @@
+//! One server from start to drain. Network, clock, chance and shutdown come in from outside, so that
+//! several can run in one process, on a real network or a simulated one.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use axum::body::Body;
+use http::{Request, Response};
+use socketioxide::handler::ConnectHandler as _;
+use socketioxide::{ParserConfig, SocketIo};
+use tokio::sync::{Semaphore, mpsc, oneshot, watch};
+use tower::ServiceExt;
+use tower::util::BoxCloneSyncService;
+use tradewire_engine::limits::LimitsError;
+use tradewire_engine::parse::BodyFormat;
+use tradewire_engine::{CONGESTED_CONTROLS_MAX, Engine};
+
+use crate::accept::{AcceptLimits, accept};
+use crate::bus::Embedded;
+use crate::clock::Clock;
+use crate::config::{Config, Secret};
+use crate::demo;
+use crate::driver::{Driver, Parts};
+use crate::gate::{Gate, PollingSessions, SocketIoService};
+use crate::gateway::{Entered, Gateway, Sender, SenderSlot};
+use crate::http::{PUBLISHING_MAX, Site, Web, publish};
+use crate::inbox::{Inbox, inbox};
+use crate::metrics::Metrics;
+use crate::net::{Listener as _, Net};
+use crate::sessions::Trust;
+
+/// What the server is asked to do about its end.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Shutdown {
+    /// Nothing: serve.
+    #[default]
+    No,
+    /// Tell clients and close them over the drain window.
+    Drain,
+    /// Tell clients that were not told, and close them all now.
+    Now,
+}
+
+/// The chances that a server takes, drawn by whoever starts it.
+#[derive(Clone, Copy, Debug)]
+pub struct Seeds {
+    /// Keys hash tables; not to be guessed by outsiders.
+    pub engine: u64,
+    /// Names this life of this node.
+    pub instance: u64,
+    /// Names this life of the embedded bus's data.
+    pub epoch: u64,
+    /// Makes the demo's market.
+    pub demo: u64,
+}
+
+/// Why a server did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The address cannot be listened on.
+    #[error("cannot listen on {address}: {error}; choose another with WEBSOCKET_PORT or HOST")]
+    Bind {
+        /// Which address.
+        address: SocketAddr,
+        /// Why not.
+        error: io::Error,
+    },
+    /// The limits contradict each other.
+    #[error(transparent)]
+    Limits(#[from] LimitsError),
+    /// socketioxide did not make the namespace, which it always does.
+    #[error("the Socket.IO namespace was not made")]
+    Namespace,
+}
+
+/// Packets that socketioxide and engineioxide put into a socket's buffer on their own: CONNECT,
+/// pings, noops, the answers to unknown namespaces.
+const OWN_PACKETS_MAX: usize = 1_024;
+
+/// Runs a server until it has drained.
+///
+/// `started` is told the address once it listens.
+///
+/// # Errors
+/// When it cannot start.
+pub async fn run<N: Net, C: Clock>(
+    net: N,
+    clock: C,
+    config: Config,
+    publish_token: Secret,
+    seeds: Seeds,
+    started: oneshot::Sender<SocketAddr>,
+    shutdown: watch::Receiver<Shutdown>,
+) -> Result<(), StartError> {
+    let engine = Engine::new(tradewire_engine::Config {
+        limits: config.limits.clone(),
+        delivery: config.delivery,
+        seed: seeds.engine,
+        instance: seeds.instance,
+    })?;
+    let metrics = Arc::new(Metrics::new());
+    let (inbox, outlets) = inbox();
+    let (notices, notices_out) = mpsc::unbounded_channel();
+    let slot = SenderSlot::default();
+    let service = socket_io(&config, &inbox, &slot);
+    let sender = slot
+        .get()
+        .and_then(Weak::upgrade)
+        .ok_or(StartError::Namespace)?;
+    let polling = Arc::new(PollingSessions::default());
+    let secrets = config.session_secrets.clone();
+    let gate = Gate::new(service, inbox.clone(), Arc::clone(&polling), secrets);
+    let site = Arc::new(site(&config, &clock, inbox, &metrics, publish_token));
+    let web = Web::new(gate.clone(), Arc::clone(&site), &config);
+    let driver = Driver::new(Parts {
+        engine,
+        clock,
+        bus: Box::new(Embedded::new(seeds.epoch, seeds.engine)),
+        sessions: Box::new(Trust),
+        sender,
+        gate,
+        polling,
+        metrics: Arc::clone(&metrics),
+        notices,
+    });
+
+    let address = config.listen;
+    let bound = |error| StartError::Bind { address, error };
+    let listener = net.bind(address).await.map_err(bound)?;
+    let address = listener.local_addr().map_err(bound)?;
+    let limits = AcceptLimits {
+        // A polling client has two requests under way at most; publishers and probes are few.
+        streams_max: config.limits.connections_max as usize * 2 + 1_024,
+        head_max: config.server_limits.request_head_max,
+    };
+    tracing::info!(%address, "WebSocket server initialized");
+    // Whoever started it may not care.
+    let _ = started.send(address);
+    let running = driver.run(outlets, notices_out, shutdown);
+    let demo = async {
+        if config.demo {
+            run_demo(&site, seeds.demo).await;
+        }
+        std::future::pending::<()>().await;
+    };
+    tokio::select! {
+        biased;
+        () = running => {}
+        () = accept(listener, web, metrics, limits) => {}
+        () = demo => {}
+    }
+    Ok(())
+}
+
+fn socket_io(config: &Config, inbox: &Inbox, slot: &SenderSlot) -> SocketIoService {
+    let limits = &config.server_limits;
+    let parser = ParserConfig::common()
+        .max_incoming_binaries(limits.attachments_max)
+        .max_incoming_binary_buf_size(limits.attachments_bytes_max);
+    // Room for all that the engine hands over before it calls a connection congested (its bound, and
+    // one batch on top), for its answers after, and for packets that are not ours: a heartbeat
+    // always fits.
+    let buffer = config.limits.outbox_packets_max as usize
+        + config.parse_limits.items_max
+        + CONGESTED_CONTROLS_MAX as usize
+        + OWN_PACKETS_MAX;
+    let (service, io) = SocketIo::builder()
+        .ping_interval(limits.ping_interval)
+        .ping_timeout(limits.ping_timeout)
+        .connect_timeout(config.limits.handshake_max)
+        .max_payload(limits.client_payload_bytes_max as u64)
+        .ws_max_message_size(limits.client_payload_bytes_max)
+        .ws_max_frame_size(limits.client_payload_bytes_max)
+        .ws_read_buffer_size(WS_READ_BUFFER)
+        .max_buffer_size(buffer)
+        .with_parser(parser)
+        .with_adapter::<Sender>(Arc::clone(slot))
+        .build_svc();
+    let gateway = Gateway::new(inbox.clone(), config.parse_limits.clone());
+    io.ns("/", Entered.with(gateway));
+    let service = ServiceExt::<Request<Body>>::map_response(service, |response: Response<_>| {
+        response.map(Body::new)
+    });
+    BoxCloneSyncService::new(service)
+}
+
+/// A websocket's read buffer, in bytes: clients send little, and each connection has one.
+const WS_READ_BUFFER: usize = 256;
+
+fn site<C: Clock>(
+    config: &Config,
+    clock: &C,
+    inbox: Inbox,
+    metrics: &Arc<Metrics>,
+    publish_token: Secret,
+) -> Site {
+    let (wall, uptime) = (clock.clone(), clock.clone());
+    let started = uptime.now();
+    Site {
+        inbox,
+        metrics: Arc::clone(metrics),
+        publish_token,
+        metrics_token: config.metrics_token.clone(),
+        parse_limits: config.parse_limits.clone(),
+        publishing: Semaphore::new(PUBLISHING_MAX),
+        waiting: Semaphore::new(config.server_limits.publish_waiting_max + PUBLISHING_MAX),
+        limits: config.server_limits.clone(),
+        wall: Box::new(move || wall.wall()),
+        uptime: Box::new(move || uptime.now().since(started)),
+    }
+}
+
+/// Publishes the demo's market the way every publisher does.
+async fn run_demo(site: &Site, seed: u64) {
+    tracing::info!(users = ?demo::USERS, "demo market opens");
+    let mut market = demo::Market::new(seed);
+    let mut ticks = tokio::time::interval(demo::STEP);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        let Some(body) = market.step((site.wall)()) else {
+            continue;
+        };
+        if let Err(problem) = publish::submit(site, body.as_bytes(), BodyFormat::NdJson).await {
+            tracing::warn!(?problem, "the demo could not publish");
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+    }
+}

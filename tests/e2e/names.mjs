@@ -1,0 +1,61 @@
+// Every name that the suite shares with the server, in one place: if the server renames one, only this
+// file changes.
+
+// Environment variables. The first group is the guide's, the rest is beyond it. The name of a flag is
+// the variable's in lower case with dashes, see `flag` below.
+export const GUIDE_VARIABLES = ['NODE_ENV', 'FRONTEND_URL', 'REDIS_URL', 'WEBSOCKET_PORT'];
+
+export const VARIABLES = [
+  'HOST', 'AUTH_MODE', 'SESSION_SECRET', 'PUBLISH_TOKEN', 'METRICS_TOKEN', 'DELIVERY', 'RECORD_DIR', 'LOG_FORMAT', 'RUST_LOG',
+  'CONNECTIONS_PER_USER_MAX', 'CONNECTS_PER_USER_MINUTE_MAX', 'CONNECTIONS_MAX', 'HANDSHAKES_MAX', 'HANDSHAKE_MAX_MS',
+  'PING_INTERVAL_MS', 'PING_TIMEOUT_MS', 'SYMBOLS_PER_CONNECTION_MAX', 'EVENTS_PER_SECOND_MAX', 'EVENTS_BURST_MAX',
+  'PORTFOLIO_CALLS_MAX', 'TRADES_CALLS_MAX', 'WATCHLIST_CALLS_MAX', 'CALLS_WINDOW_MS',
+  'PUBLISH_BODY_BYTES_MAX', 'PUBLISH_ITEMS_MAX', 'JSON_DEPTH_MAX', 'CLIENT_PAYLOAD_BYTES_MAX',
+  'ATTACHMENTS_MAX', 'ATTACHMENT_BYTES_MAX', 'DRAIN_WINDOW_MS', 'DRAIN_DEADLINE_MS', 'REQUEST_HEAD_MAX_MS',
+];
+
+// V.PING_INTERVAL_MS is 'PING_INTERVAL_MS'; a name that is not listed throws instead of being ignored
+// by the server in silence.
+export const V = new Proxy(Object.fromEntries([...GUIDE_VARIABLES, 'PORT', ...VARIABLES].map((name) => [name, name])), {
+  get(names, name) {
+    if (!(name in names)) throw new Error(`unknown variable ${String(name)}`);
+    return names[name];
+  },
+});
+
+export const flag = (variable) => `--${variable.toLowerCase().replaceAll('_', '-')}`;
+
+export const DEMO_FLAG = '--demo';
+export const DEMO_SEED_FLAG = '--demo-seed';
+export const DEMO_USER = 'demo-1';
+export const DEMO_SYMBOLS = ['AAPL', 'TSLA', 'NVDA'];
+
+// What a started server says first, and the field of that log line that holds where it listens.
+export const STARTED_MESSAGE = 'WebSocket server initialized';
+export const STARTED_ADDRESS_FIELD = 'address';
+
+export const PATHS = {
+  publish: '/api/publish',
+  health: '/health/websocket',
+  live: '/health/live',
+  ready: '/health/ready',
+  metrics: '/metrics',
+  dashboard: '/',
+  socketio: '/socket.io/',
+  bundle: '/socket.io/socket.io.js',
+};
+
+// Messages of the guide and the contract.
+export const M = {
+  noSession: 'Authentication required: No session ID provided',
+  authFailed: 'Authentication failed: ',
+  tooMany: 'Too many connections (max 5)',
+  portfolioRate: 'Rate limit exceeded for portfolio subscription',
+  tradesRate: 'Rate limit exceeded for trade subscription',
+  watchlistRate: 'Rate limit exceeded for watchlist subscription',
+  symbols: 'Invalid symbols array',
+  shutdown: 'Server is shutting down',
+};
+
+export const ISO_MS_UTC = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/;
+export const EVENT_ID = /^[^-\s]+-\d+-\d+$/;
