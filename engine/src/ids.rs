@@ -170,8 +170,8 @@ text_id!(
     allowed |c| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | ':' | '/' | '^' | '=')
 );
 text_id!(
-    /// An HTTP session id as express-session makes it: 1–256 bytes, no control characters.
-    SessionId, max 256, allowed |c| !c.is_control()
+    /// An HTTP session id as express-session makes it: 1–512 bytes, no control characters.
+    SessionId, max 512, allowed |c| !c.is_control()
 );
 text_id!(
     /// A Socket.IO socket id as the client sees it: 1–64 printable ASCII characters.

@@ -12,6 +12,7 @@ use crate::deadlines::Due;
 use crate::effect::{Control, Effect, Effects, Message, Note};
 use crate::engine::{Delivery, Engine};
 use crate::event::LogEntry;
+use crate::history::Kept;
 use crate::ids::{ConnId, EventId};
 use crate::input::Pending;
 use crate::outbox::{Replay, watch_at_most};
@@ -248,6 +249,10 @@ impl Engine {
             let Some(congestion) = &member.outbox.congestion else {
                 return Pumped::Empty;
             };
+            let owes_others = congestion.replay.is_some() || congestion.topics.len() > 0;
+            if !owes_others && self.next_kept(member).is_none() {
+                return Pumped::Empty;
+            }
             if !member.outbox.has_room(&self.config.limits) {
                 return Pumped::Full;
             }
@@ -271,14 +276,18 @@ impl Engine {
         }
     }
 
-    /// Moves a connection's cursor over its next log event, if it is owed one.
-    fn next_log_event(&mut self, conn: ConnId) -> Option<Message> {
-        let member = self.crowd.member(conn)?;
+    /// The next log event that a member is owed.
+    fn next_kept(&self, member: &Member) -> Option<&Kept> {
         if !self.wants_log(member) {
             return None;
         }
         let user = self.users.get(member.user)?;
-        let kept = self.history.after(&user.id, member.outbox.log_sent)?;
+        self.history.after(&user.id, member.outbox.log_sent)
+    }
+
+    /// Moves a connection's cursor over its next log event, if it is owed one.
+    fn next_log_event(&mut self, conn: ConnId) -> Option<Message> {
+        let kept = self.next_kept(self.crowd.member(conn)?)?;
         let LogEntry {
             id, kind, payload, ..
         } = kept.entry.clone();

@@ -99,9 +99,9 @@ mod tests {
         HNY70Qu9CrYOSH39vbe0Iy%2BuJiyQE5gL%2BvAHo23AIeQ";
     /// The id `a.b`, signed with the old secret.
     const OLD: &str = "connect.sid=s%3Aa.b.0TiGI9aHPTCz7Y73Ix003lOmqCmbrXvCWfKQUpesL2U";
-    /// 256 and 257 times `x`.
-    const LONGEST_SIGNATURE: &str = "jEX%2B9jvLk45pJIiE%2F0SkuyaaaVc%2BR%2FTpcVzUwE827tM";
-    const TOO_LONG_SIGNATURE: &str = "FqGmb8rrYL7o3TGskzpTyizjjVWSvdUiETxWReyxraY";
+    /// 512 and 513 times `x`.
+    const LONGEST_SIGNATURE: &str = "XNZvcaeX9p5sHA44kcQdHnfW8XamJkqnSFMSgdYypfk";
+    const TOO_LONG_SIGNATURE: &str = "dHDb76%2BJ%2F6TZesvIIW8xONNq9096U2Zky8uSNWWUYtc";
     const EMPTY: &str = "connect.sid=s%3A.aJcKKTu8Uv0mRiw7LTI435t%2BpOa%2BgiU%2FWLAuLCKGEFc";
     /// The id `line`, line feed, `break`.
     const CONTROL: &str =
@@ -120,8 +120,8 @@ mod tests {
     fn a_cookie_signed_by_express_session_names_its_session() {
         assert_eq!(session(&[PLAIN], &[SECRET]).as_deref(), Some(PLAIN_ID));
         assert_eq!(session(&[ODD], &[SECRET]).as_deref(), Some(ODD_ID));
-        let longest = format!("connect.sid=s%3A{}.{LONGEST_SIGNATURE}", "x".repeat(256));
-        assert_eq!(session(&[&longest], &[SECRET]), Some("x".repeat(256)));
+        let longest = format!("connect.sid=s%3A{}.{LONGEST_SIGNATURE}", "x".repeat(512));
+        assert_eq!(session(&[&longest], &[SECRET]), Some("x".repeat(512)));
     }
 
     #[test]
@@ -172,7 +172,7 @@ mod tests {
 
     #[test]
     fn a_signed_id_that_no_session_has_counts_as_absent() {
-        let too_long = format!("connect.sid=s%3A{}.{TOO_LONG_SIGNATURE}", "x".repeat(257));
+        let too_long = format!("connect.sid=s%3A{}.{TOO_LONG_SIGNATURE}", "x".repeat(513));
         for cookie in [EMPTY, CONTROL, &too_long] {
             assert_eq!(session(&[cookie], &[SECRET]), None, "{cookie}");
         }

@@ -36,6 +36,9 @@ pub(crate) type SocketIoService = BoxCloneSyncService<Request<Body>, Response<Bo
 /// Engine.IO 4 separates the packets of a poll's body with this.
 const RECORD_SEPARATOR: u8 = 0x1e;
 
+/// How long a client that was told to go may take to hang up.
+const LINGER: Duration = Duration::from_secs(1);
+
 /// The gate.
 #[derive(Clone)]
 pub(crate) struct Gate {
@@ -180,13 +183,14 @@ impl Gate {
         Response::from_parts(parts, Body::from(body))
     }
 
-    /// Ends a session: once what is pending is written, and after `flush` at the latest.
+    /// Ends a session: at once, or in good order once what is pending is written, and after `flush`
+    /// at the latest.
     pub(crate) async fn close(&self, link: Arc<Link>, flush: Duration) {
         if !flush.is_zero() {
             link.flushed(flush).await;
+            link.finish();
         }
-        link.abort();
-        // A polling session has no stream to abort. socketioxide has no call to end one either, but
+        // A polling session has no stream to end. socketioxide has no call to end one either, but
         // it ends when its client says so: this says it in the client's name.
         if let Some(sid) = link.sid() {
             self.sessions.remove(sid);
@@ -201,6 +205,10 @@ impl Gate {
                 self.forward(request).await;
             }
         }
+        if !flush.is_zero() {
+            tokio::time::sleep(LINGER).await;
+        }
+        link.abort();
     }
 
     async fn forward(&self, request: Request<Body>) -> Response<Body> {

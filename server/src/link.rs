@@ -187,6 +187,16 @@ impl Link {
         self.closed.load(Ordering::SeqCst)
     }
 
+    /// Ends the session's websocket in good order; [`Self::abort`] must follow.
+    pub(crate) fn finish(&self) {
+        self.closed.store(true, Ordering::SeqCst);
+        let lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
+        lines
+            .iter()
+            .filter_map(Weak::upgrade)
+            .for_each(|line| line.finish());
+    }
+
     /// Ends the session's websocket, or any that it may yet get.
     pub(crate) fn abort(&self) {
         self.closed.store(true, Ordering::SeqCst);

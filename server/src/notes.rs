@@ -2,14 +2,18 @@
 //!
 //! The lines that operators grep for keep the word `WebSocket`.
 
+use socketioxide_core::Sid;
 use tracing::{debug, info, warn};
 use tradewire_engine::effect::Note;
+use tradewire_engine::ids::ConnId;
 
-/// Logs a note at the level that it deserves.
-pub(crate) fn log(note: &Note) {
+/// Logs a note at the level that it deserves; `sid` tells the id that a connection's client knows.
+pub(crate) fn log(note: &Note, sid: impl Fn(ConnId) -> Option<Sid>) {
     match note {
         Note::Admitted { conn, user } => {
-            info!(%conn, "WebSocket connected: {conn} (User: {user})");
+            let sid = sid(*conn);
+            let sid = sid.as_ref().map_or("", Sid::as_str);
+            info!(%conn, sid, %user, "WebSocket connected: {sid} (User: {user})");
         }
         Note::Closing { conn, user, reason } => {
             let user = user.as_ref().map(tracing::field::display);

@@ -83,7 +83,7 @@ impl<C: Clock> Driver<C> {
                 self.measured.push_back(Input::OutboxesMeasured { pending });
             }
             Effect::Note(note) => {
-                notes::log(note);
+                notes::log(note, |conn| self.seats.get(conn)?.sid);
                 self.metrics.note(note);
             }
             Effect::Refuse { conn, reason } => {

@@ -21,6 +21,7 @@ use crate::link::Link;
 #[derive(Debug, Default)]
 pub(crate) struct Line {
     aborted: AtomicBool,
+    finishing: AtomicBool,
     reader: AtomicWaker,
     writer: AtomicWaker,
     link: OnceLock<Arc<Link>>,
@@ -30,6 +31,15 @@ impl Line {
     /// Ends the stream at its next use, and wakes whoever waits on it.
     pub(crate) fn abort(&self) {
         self.aborted.store(true, Ordering::SeqCst);
+        self.reader.wake();
+        self.writer.wake();
+    }
+
+    /// Ends the stream in good order: what was written arrives, and what still comes in is thrown
+    /// away. A stream that is just dropped with unread input is reset, and a reset overtakes what was
+    /// written before.
+    pub(crate) fn finish(&self) {
+        self.finishing.store(true, Ordering::SeqCst);
         self.reader.wake();
         self.writer.wake();
     }
@@ -44,6 +54,14 @@ impl Line {
     fn is_aborted(&self) -> bool {
         self.aborted.load(Ordering::SeqCst)
     }
+
+    fn is_finishing(&self) -> bool {
+        self.finishing.load(Ordering::SeqCst)
+    }
+
+    fn takes_writes(&self) -> bool {
+        !self.is_aborted() && !self.is_finishing()
+    }
 }
 
 /// A stream with its line.
@@ -52,7 +70,11 @@ pub(crate) struct Tracked<S> {
     inner: S,
     line: Arc<Line>,
     frames: Frames,
+    discarded: usize,
 }
+
+/// A client that is told to go and goes on sending is cut off after so many bytes.
+const DISCARDED_MAX: usize = 256 * 1024;
 
 impl<S> Tracked<S> {
     pub(crate) fn new(inner: S) -> Self {
@@ -60,6 +82,7 @@ impl<S> Tracked<S> {
             inner,
             line: Arc::default(),
             frames: Frames::default(),
+            discarded: 0,
         }
     }
 
@@ -72,7 +95,25 @@ fn aborted() -> io::Error {
     io::ErrorKind::ConnectionAborted.into()
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Tracked<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin> Tracked<S> {
+    /// Tells the other end that nothing follows, and reads until it has heard.
+    fn poll_finish(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        // Whether it could be told or not, the read below ends.
+        let _ = Pin::new(&mut self.inner).poll_shutdown(cx);
+        let mut scratch = [0; 1024];
+        while self.discarded < DISCARDED_MAX {
+            let mut buffer = ReadBuf::new(&mut scratch);
+            ready!(Pin::new(&mut self.inner).poll_read(cx, &mut buffer))?;
+            if buffer.filled().is_empty() {
+                break;
+            }
+            self.discarded += buffer.filled().len();
+        }
+        Poll::Ready(Err(aborted()))
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Tracked<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -81,6 +122,9 @@ impl<S: AsyncRead + Unpin> AsyncRead for Tracked<S> {
         self.line.reader.register(cx.waker());
         if self.line.is_aborted() {
             return Poll::Ready(Err(aborted()));
+        }
+        if self.line.is_finishing() {
+            return self.poll_finish(cx);
         }
         Pin::new(&mut self.inner).poll_read(cx, buffer)
     }
@@ -95,7 +139,7 @@ impl<S: AsyncWrite + Unpin> Tracked<S> {
         write: impl FnOnce(Pin<&mut S>, &mut Context<'_>) -> Poll<io::Result<usize>>,
     ) -> Poll<io::Result<usize>> {
         self.line.writer.register(cx.waker());
-        if self.line.is_aborted() {
+        if !self.line.takes_writes() {
             return Poll::Ready(Err(aborted()));
         }
         let taken = ready!(write(Pin::new(&mut self.inner), cx))?;
@@ -115,7 +159,7 @@ impl<S: AsyncWrite + Unpin> Tracked<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Tracked<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Tracked<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -361,6 +405,26 @@ mod tests {
             }
             assert_eq!(frames.written, expected, "in pieces of {size}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_finished_stream_delivers_what_was_written_and_ends_when_the_other_end_does() {
+        use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+        let (near, mut far) = tokio::io::duplex(64);
+        let mut tracked = Tracked::new(near);
+        let line = Arc::clone(tracked.line());
+        tracked.write_all(b"last words").await.unwrap();
+        far.write_all(b"not read any more").await.unwrap();
+        line.finish();
+        let ending = tokio::spawn(async move { tracked.read_u8().await });
+        let mut heard = String::new();
+        far.read_to_string(&mut heard).await.unwrap();
+        assert_eq!(heard, "last words");
+        drop(far);
+        assert_eq!(
+            ending.await.unwrap().unwrap_err().kind(),
+            io::ErrorKind::ConnectionAborted
+        );
     }
 
     #[tokio::test]

@@ -4,14 +4,14 @@ import { describe } from 'node:test';
 import { strict as assert } from 'node:assert';
 import { eventually, startForTest, test } from './harness.mjs';
 import { all, call, connect } from './clients.mjs';
-import { DEMO_FLAG, DEMO_SEED_FLAG, DEMO_SYMBOLS, DEMO_USER } from './names.mjs';
+import { DEMO_FLAG, SEED_FLAG, DEMO_SYMBOLS, DEMO_USER } from './names.mjs';
 
 const SOON_MS = 20_000;
 const COMPARED = 6;
 
 /** Prices in the order in which they came, by symbol. */
 async function prices(seed, symbols = DEMO_SYMBOLS) {
-  const server = await startForTest({}, { args: [DEMO_FLAG, DEMO_SEED_FLAG, String(seed)] });
+  const server = await startForTest({}, { args: [DEMO_FLAG, SEED_FLAG, String(seed)] });
   const socket = await connect(server, { auth: { subscriptions: { watchlist: symbols } } });
   const of = (symbol) => all(socket, 'quote:update').filter((quote) => quote.symbol === symbol).map((quote) => quote.price);
   // Twice what is compared, because two clients do not begin at the same quote.

@@ -237,6 +237,7 @@ describe('whatever the client', () => {
       const error = await once(socket, 'error');
       assert.deepEqual(Object.keys(error), ['message'], JSON.stringify(subscriptions));
       assert.deepEqual(await call(socket, 'subscribe:portfolio'), { ok: true, type: 'portfolio' });
+      await once(socket, 'subscription:confirmed');
       assert.equal(all(socket, 'subscription:confirmed').length, 1, 'nothing of a malformed one is restored');
     }
   });

@@ -10,8 +10,8 @@ export const VARIABLES = [
   'CONNECTIONS_PER_USER_MAX', 'CONNECTS_PER_USER_MINUTE_MAX', 'CONNECTIONS_MAX', 'HANDSHAKES_MAX', 'HANDSHAKE_MAX_MS',
   'PING_INTERVAL_MS', 'PING_TIMEOUT_MS', 'SYMBOLS_PER_CONNECTION_MAX', 'EVENTS_PER_SECOND_MAX', 'EVENTS_BURST_MAX',
   'PORTFOLIO_CALLS_MAX', 'TRADES_CALLS_MAX', 'WATCHLIST_CALLS_MAX', 'CALLS_WINDOW_MS',
-  'PUBLISH_BODY_BYTES_MAX', 'PUBLISH_ITEMS_MAX', 'JSON_DEPTH_MAX', 'CLIENT_PAYLOAD_BYTES_MAX',
-  'ATTACHMENTS_MAX', 'ATTACHMENT_BYTES_MAX', 'DRAIN_WINDOW_MS', 'DRAIN_DEADLINE_MS', 'REQUEST_HEAD_MAX_MS',
+  'PUBLISH_BODY_BYTES_MAX', 'PUBLISH_ITEMS_MAX', 'PUBLISH_DEPTH_MAX', 'CLIENT_PAYLOAD_BYTES_MAX',
+  'ATTACHMENTS_MAX', 'ATTACHMENTS_BYTES_MAX', 'DRAIN_WINDOW_MS', 'DRAIN_DEADLINE_MS', 'REQUEST_HEAD_MAX_MS',
 ];
 
 // V.PING_INTERVAL_MS is 'PING_INTERVAL_MS'; a name that is not listed throws instead of being ignored
@@ -26,7 +26,7 @@ export const V = new Proxy(Object.fromEntries([...GUIDE_VARIABLES, 'PORT', ...VA
 export const flag = (variable) => `--${variable.toLowerCase().replaceAll('_', '-')}`;
 
 export const DEMO_FLAG = '--demo';
-export const DEMO_SEED_FLAG = '--demo-seed';
+export const SEED_FLAG = '--seed';
 export const DEMO_USER = 'demo-1';
 export const DEMO_SYMBOLS = ['AAPL', 'TSLA', 'NVDA'];
 
@@ -42,7 +42,6 @@ export const PATHS = {
   metrics: '/metrics',
   dashboard: '/',
   socketio: '/socket.io/',
-  bundle: '/socket.io/socket.io.js',
 };
 
 // Messages of the guide and the contract.

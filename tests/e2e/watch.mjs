@@ -17,6 +17,9 @@ if (!values.user) {
   process.exit(2);
 }
 
+// The reader of a pipe may leave first, as `head` does.
+process.stdout.on('error', () => process.exit(0));
+
 const say = (what, data) => console.log(`${new Date().toISOString().slice(11, 23)}  ${what.padEnd(24)} ${data === undefined ? '' : JSON.stringify(data)}`);
 
 const socket = io(values.url, { auth: { sessionID: values.session, userId: values.user } });

@@ -45,6 +45,8 @@ pub(crate) struct Node {
     publishes: u64,
     /// Every input and effect so far, as a story.
     pub(crate) story: Vec<String>,
+    /// Whether the story leaves out what goes to and from a bus that answers by itself.
+    pub(crate) bus_untold: bool,
     /// Every input so far.
     pub(crate) inputs: Vec<(Timestamp, Input)>,
     /// Every effect so far, in words.
@@ -81,6 +83,7 @@ impl Node {
             look_ups: VecDeque::new(),
             publishes: 0,
             story: Vec::new(),
+            bus_untold: false,
             inputs: Vec::new(),
             done: Vec::new(),
         }
@@ -92,18 +95,15 @@ impl Node {
         let mut lines = Vec::new();
         let (mut measured, mut answers) = (VecDeque::new(), VecDeque::new());
         let mut next = Some(input);
+        let mut told = true;
         for _ in 0..100_000 {
             let Some(input) = next else { return lines };
-            let effects = self.step(input);
+            let effects = self.step(input, told);
             for effect in effects.list() {
                 let words = words::effect(effect, &effects);
-                let mark = if matches!(effect, Effect::Note(_)) {
-                    "·"
-                } else {
-                    "→"
-                };
-                let told = words.strip_prefix("note ").unwrap_or(&words);
-                self.story.push(format!("          {mark} {told}"));
+                if !(self.bus_untold && self.bus_answers && matches!(effect, Effect::Bus(_))) {
+                    self.tell_effect(effect, &words);
+                }
                 lines.push(words);
                 match effect {
                     Effect::Measure { conn } => {
@@ -130,24 +130,40 @@ impl Node {
                     _ => {}
                 }
             }
+            told = !measured.is_empty() || !self.bus_untold;
             next = measured.pop_front().or_else(|| answers.pop_front());
         }
         panic!("the engine never comes to rest");
     }
 
-    fn step(&mut self, input: Input) -> Effects {
+    fn tell_effect(&mut self, effect: &Effect, words: &str) {
+        let mark = if matches!(effect, Effect::Note(_)) {
+            "·"
+        } else {
+            "→"
+        };
+        let told = words.strip_prefix("note ").unwrap_or(words);
+        self.story.push(format!("          {mark} {told}"));
+    }
+
+    /// Begins the story anew, with everything so far in one line.
+    pub(crate) fn given(&mut self, what: &str) {
+        self.story.clear();
+        self.story.push(format!("   given  {what}"));
+    }
+
+    fn step(&mut self, input: Input, told: bool) -> Effects {
         let woken_for = matches!(input, Input::Woke)
             .then(|| self.engine.next_deadline())
             .flatten();
         let why = woken_for
             .filter(|(at, _)| *at <= self.now)
             .map(|(_, kind)| format!(" for {kind:?}"));
-        let words = words::input(&input);
-        self.story.push(format!(
-            "{:>8}  {words}{}",
-            self.now.to_string(),
-            why.unwrap_or_default()
-        ));
+        if told {
+            let (now, words) = (self.now.to_string(), words::input(&input));
+            let why = why.unwrap_or_default();
+            self.story.push(format!("{now:>8}  {words}{why}"));
+        }
         self.inputs.push((self.now, input.clone()));
         let mut effects = Effects::new();
         self.engine.handle(self.now, input, &mut effects);

@@ -89,7 +89,7 @@ pub(super) fn origins(text: &str) -> Result<OriginList, String> {
         .collect::<Option<_>>()
         .map(OriginList)
         .ok_or_else(|| {
-            "give origins of the form scheme://host[:port], separated by commas".to_owned()
+            "give origins like https://app.example.com[:port], separated by commas".to_owned()
         })
 }
 

@@ -9,9 +9,9 @@ use axum::Json;
 use axum::body::Body;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
+use http::header::CONTENT_TYPE;
 use http::{HeaderMap, Request, StatusCode};
-use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use http_body_util::BodyExt as _;
 use serde_json::json;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
@@ -27,6 +27,9 @@ use crate::metrics::PublishStatus;
 
 /// How long a publisher may take to send its body, of at most a megabyte.
 const BODY_MAX: Duration = Duration::from_secs(10);
+
+/// A body that is too large is read up to so many times what is allowed.
+const DISCARDED_MAX: usize = 4;
 
 /// When a publisher that found no room should try again.
 const RETRY: Duration = Duration::from_secs(1);
@@ -61,9 +64,6 @@ async fn accept(site: &Site, request: Request<Body>) -> Result<Response, Problem
         let detail = format!("The body may have {max} bytes at most: publish in smaller batches");
         Problem::new(StatusCode::PAYLOAD_TOO_LARGE, detail)
     };
-    if length_of(&parts.headers).is_some_and(|length| length > site.limits.publish_body_bytes_max) {
-        return Err(too_large());
-    }
     let _waiting = site.waiting.try_acquire().map_err(|_| {
         let detail = "Too many publishes wait already: publish in larger batches, or slower";
         Problem::new(StatusCode::TOO_MANY_REQUESTS, detail).retry_after(RETRY)
@@ -73,10 +73,9 @@ async fn accept(site: &Site, request: Request<Body>) -> Result<Response, Problem
     let Ok(Ok(_publishing)) = turn else {
         return Err(no_room());
     };
-    let limited = Limited::new(body, site.limits.publish_body_bytes_max);
-    let body = match timeout(BODY_MAX, limited.collect()).await {
-        Ok(Ok(body)) => body.to_bytes(),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => return Err(too_large()),
+    let body = match timeout(BODY_MAX, whole(body, site.limits.publish_body_bytes_max)).await {
+        Ok(Ok(Some(body))) => body,
+        Ok(Ok(None)) => return Err(too_large()),
         Ok(Err(_)) => {
             return Err(Problem::new(
                 StatusCode::BAD_REQUEST,
@@ -90,6 +89,29 @@ async fn accept(site: &Site, request: Request<Body>) -> Result<Response, Problem
     };
     let outcome = timeout(site.limits.publish_wait_max, submit(site, &body, format)).await;
     answer(outcome.map_err(|_| no_room())??)
+}
+
+/// The body in one piece; `None` if it has more than `max` bytes.
+///
+/// What is beyond is read and thrown away, up to a point: a publisher that is still sending when the
+/// connection closes would not see the answer.
+async fn whole(mut body: Body, max: usize) -> Result<Option<Vec<u8>>, axum::Error> {
+    let (mut kept, mut length) = (Vec::new(), 0);
+    while let Some(frame) = body.frame().await {
+        let Ok(data) = frame?.into_data() else {
+            continue;
+        };
+        length += data.len();
+        if length <= max {
+            kept.extend_from_slice(&data);
+        } else {
+            kept = Vec::new();
+        }
+        if length > max.saturating_mul(DISCARDED_MAX) {
+            break;
+        }
+    }
+    Ok((length <= max).then_some(kept))
 }
 
 /// Hands a batch to the driver, and waits for what comes of it. The demo publishes this way too.
@@ -174,8 +196,4 @@ fn format_of(headers: &HeaderMap) -> Result<BodyFormat, Problem> {
         let detail = "Content-Type must be application/json or application/x-ndjson";
         Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail))
     }
-}
-
-fn length_of(headers: &HeaderMap) -> Option<usize> {
-    headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }

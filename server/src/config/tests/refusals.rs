@@ -21,7 +21,7 @@ fn a_bad_value_is_refused_in_one_line_with_what_is_allowed() {
         (
             "FRONTEND_URL",
             "https://a.io/app",
-            "give origins of the form scheme://host[:port], separated by commas",
+            "give origins like https://app.example.com[:port], separated by commas",
         ),
         ("AUTH_MODE", "none", "give session or trust"),
         ("DELIVERY", "some", "give all or subscribed"),
