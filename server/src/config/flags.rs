@@ -138,7 +138,7 @@ pub(super) struct RecordingFlags {
     #[arg(long, value_parser = values::text)]
     pub(super) record_dir: Option<String>,
 
-    /// Seed of all chance in the server's decisions [default: random]
+    /// Seed of the demo's market and of hash tables [default: random]
     #[arg(long, value_parser = values::count::<u64>(0..=u64::MAX))]
     pub(super) seed: Option<u64>,
 }

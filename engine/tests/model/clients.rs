@@ -1,0 +1,310 @@
+//! The clients' side: transports with an outbox that is really read, and what they say.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use tradewire_engine::effect::Control;
+use tradewire_engine::ids::ConnId;
+use tradewire_engine::input::{AckId, Pending};
+use tradewire_engine::parse::{
+    Auth, ClientEvent, InvalidSubscriptions, InvalidSymbols, LastEventId, Subscriptions, UserClaim,
+};
+use tradewire_engine::{Effect, Effects, Input};
+
+use crate::common::make;
+use crate::transition::{Claim, Emitted, Hello, Last};
+use crate::world::{SYMBOLS, USERS, World};
+
+/// Every transport and what is in its outbox.
+#[derive(Default)]
+pub(crate) struct Clients {
+    transports: BTreeMap<ConnId, Transport>,
+    /// Slots that are free, each with its next generation.
+    free: Vec<ConnId>,
+    slots: u32,
+    gone: Vec<ConnId>,
+    to_measure: VecDeque<Option<ConnId>>,
+}
+
+#[derive(Default)]
+struct Transport {
+    outbox: VecDeque<Packet>,
+    watch: Option<Pending>,
+}
+
+#[derive(Clone, Copy)]
+struct Packet {
+    bytes: u64,
+    is_event: bool,
+}
+
+/// What a packet costs beside its payload; less than the engine's upper bound.
+const OVERHEAD: u64 = 60;
+
+impl Clients {
+    pub(crate) fn next_conn(&mut self) -> ConnId {
+        let conn = self.free.pop().unwrap_or_else(|| {
+            self.slots += 1;
+            make::c(self.slots - 1)
+        });
+        self.transports.insert(conn, Transport::default());
+        conn
+    }
+
+    pub(crate) fn transports(&self) -> Vec<ConnId> {
+        self.transports.keys().copied().collect()
+    }
+
+    pub(crate) fn pick_transport(&self, pick: u8) -> Option<ConnId> {
+        pick_from(&self.transports(), pick)
+    }
+
+    pub(crate) fn pick_gone(&self, pick: u8) -> Option<ConnId> {
+        pick_from(&self.gone, pick)
+    }
+
+    pub(crate) fn has_unread(&self, conn: ConnId) -> bool {
+        self.pending(conn).packets > 0
+    }
+
+    pub(crate) fn pending(&self, conn: ConnId) -> Pending {
+        let outbox = self
+            .transports
+            .get(&conn)
+            .map(|transport| &transport.outbox);
+        sum(outbox.into_iter().flatten())
+    }
+
+    /// What is pending of events, apart from what answers the client's own calls.
+    pub(crate) fn pending_events(&self, conn: ConnId) -> Pending {
+        let outbox = self
+            .transports
+            .get(&conn)
+            .map(|transport| &transport.outbox);
+        sum(outbox
+            .into_iter()
+            .flatten()
+            .filter(|packet| packet.is_event))
+    }
+
+    pub(crate) fn all_pending(&self) -> Vec<(ConnId, Pending)> {
+        let each = self
+            .transports
+            .keys()
+            .map(|conn| (*conn, self.pending(*conn)));
+        each.filter(|(_, pending)| pending.packets > 0).collect()
+    }
+
+    /// A measurement that the engine asked for.
+    pub(crate) fn next_measurement(&mut self) -> Option<Input> {
+        match self.to_measure.pop_front()? {
+            Some(conn) => Some(Input::OutboxMeasured {
+                conn,
+                pending: self.pending(conn),
+            }),
+            None => Some(Input::OutboxesMeasured {
+                pending: self.all_pending(),
+            }),
+        }
+    }
+
+    pub(crate) fn see(&mut self, effect: &Effect, effects: &Effects) {
+        match effect {
+            Effect::Acknowledge { conn, answer, .. } => self.put(*conn, control(answer)),
+            Effect::Send {
+                conn,
+                control: sent,
+            } => self.put(*conn, control(sent)),
+            Effect::Deliver {
+                message,
+                recipients,
+            } => {
+                let bytes = message.payload().bytes() as u64 + OVERHEAD;
+                for conn in effects.recipients(recipients) {
+                    self.put(
+                        *conn,
+                        Packet {
+                            bytes,
+                            is_event: true,
+                        },
+                    );
+                }
+            }
+            Effect::Close { conn, flush, .. } => {
+                if let Some(transport) = self.transports.get_mut(conn) {
+                    transport.watch = None;
+                    if flush.is_zero() {
+                        transport.outbox.clear();
+                    }
+                }
+            }
+            Effect::Measure { conn } => self.to_measure.push_back(Some(*conn)),
+            Effect::MeasureAll => self.to_measure.push_back(None),
+            Effect::Release { conn } => {
+                self.transports.remove(conn);
+                self.free
+                    .push(ConnId::new(conn.slot(), conn.generation() + 1));
+                self.gone.push(*conn);
+            }
+            Effect::Watch { conn, at_most } => {
+                if let Some(transport) = self.transports.get_mut(conn) {
+                    transport.watch = Some(*at_most);
+                }
+                self.answer_watch(*conn);
+            }
+            _ => {}
+        }
+    }
+
+    fn put(&mut self, conn: ConnId, packet: Packet) {
+        if let Some(transport) = self.transports.get_mut(&conn) {
+            transport.outbox.push_back(packet);
+        }
+    }
+
+    /// Takes packets out of an outbox, as the client reads them.
+    fn take(&mut self, conn: ConnId, packets: usize) {
+        if let Some(transport) = self.transports.get_mut(&conn) {
+            let count = packets.min(transport.outbox.len());
+            transport.outbox.drain(..count);
+        }
+        self.answer_watch(conn);
+    }
+
+    fn answer_watch(&mut self, conn: ConnId) {
+        let pending = self.pending(conn);
+        let Some(transport) = self.transports.get_mut(&conn) else {
+            return;
+        };
+        let within = |at_most: &Pending| {
+            pending.bytes <= at_most.bytes && pending.packets <= at_most.packets
+        };
+        if transport.watch.as_ref().is_some_and(within) {
+            transport.watch = None;
+            self.to_measure.push_back(Some(conn));
+        }
+    }
+}
+
+fn pick_from(conns: &[ConnId], pick: u8) -> Option<ConnId> {
+    if conns.is_empty() {
+        return None;
+    }
+    conns.get(usize::from(pick) % conns.len()).copied()
+}
+
+fn sum<'a>(packets: impl Iterator<Item = &'a Packet>) -> Pending {
+    packets.fold(Pending::default(), |sum, packet| Pending {
+        bytes: sum.bytes + packet.bytes,
+        packets: sum.packets + 1,
+    })
+}
+
+fn control(control: &Control) -> Packet {
+    let symbols = match control {
+        Control::Subscribed { symbols, .. } | Control::Unsubscribed { symbols } => symbols.len(),
+        Control::Error(_) | Control::Resumed { .. } | Control::Shutdown { .. } => 0,
+    };
+    Packet {
+        bytes: 100 + 4 * symbols as u64,
+        is_event: false,
+    }
+}
+
+impl World {
+    pub(crate) fn read(&mut self, conn: ConnId, packets: usize) -> Result<(), String> {
+        self.clients.take(conn, packets);
+        match self.clients.next_measurement() {
+            Some(measured) => self.input(measured),
+            None => Ok(()),
+        }
+    }
+
+    pub(crate) fn measure(&mut self, conn: ConnId) -> Result<(), String> {
+        let pending = self.clients.pending(conn);
+        self.input(Input::OutboxMeasured { conn, pending })
+    }
+
+    pub(crate) fn connect(&mut self, conn: ConnId, hello: &Hello) -> Result<(), String> {
+        let name = USERS[usize::from(hello.user) % USERS.len()];
+        let events = self.known_events();
+        let last_event_id = match &hello.last {
+            Last::Absent => LastEventId::Absent,
+            Last::Malformed => LastEventId::Given(None),
+            Last::Known(pick) => {
+                // The newest are what clients come back with; now and then it is any.
+                let back = usize::from(*pick) % 30;
+                LastEventId::Given(
+                    events
+                        .len()
+                        .checked_sub(back + 1)
+                        .and_then(|at| events.get(&at))
+                        .copied(),
+                )
+            }
+            Last::Forged => LastEventId::Given(Some(make::event(u64::MAX, 0))),
+        };
+        let subscriptions = hello.restore.as_ref().map(|wished| match wished {
+            None => Err(InvalidSubscriptions),
+            Some((portfolio, trades, list)) => Ok(Subscriptions {
+                portfolio: *portfolio,
+                trades: *trades,
+                watchlist: names(list),
+            }),
+        });
+        let replaces = hello
+            .replaces
+            .and_then(|pick| self.clients.pick_transport(pick));
+        // Two sessions a user, and now and then none.
+        let session = match hello.session % 16 {
+            0 => None,
+            number => Some(make::session(&format!("s-{name}-{}", number % 2))),
+        };
+        let auth = Auth {
+            session,
+            user: match hello.claim {
+                Claim::Absent => UserClaim::Absent,
+                Claim::Malformed => UserClaim::Malformed,
+                Claim::Right => UserClaim::Claimed(make::user(name)),
+            },
+            user_name: None,
+            last_event_id,
+            subscriptions,
+            replaces: replaces.map(make::socket),
+        };
+        let socket = make::socket(conn);
+        self.input(Input::ConnectRequested {
+            conn,
+            socket,
+            auth,
+            cookie: None,
+        })
+    }
+
+    pub(crate) fn emit(
+        &mut self,
+        pick: u8,
+        call: &Emitted,
+        ack: Option<AckId>,
+    ) -> Result<(), String> {
+        let Some(conn) = self.clients.pick_transport(pick) else {
+            return Ok(());
+        };
+        let list = |list: &Option<Vec<u8>>| list.as_deref().map(names).ok_or(InvalidSymbols);
+        let event = match call {
+            Emitted::Portfolio => ClientEvent::SubscribePortfolio,
+            Emitted::Trades => ClientEvent::SubscribeTrades,
+            Emitted::Watch(symbols) => ClientEvent::SubscribeWatchlist(list(symbols)),
+            Emitted::Unwatch(symbols) => ClientEvent::UnsubscribeWatchlist(list(symbols)),
+            Emitted::Unknown => ClientEvent::Unknown,
+        };
+        self.input(Input::Received { conn, event, ack })
+    }
+}
+
+fn names(picks: &[u8]) -> Vec<tradewire_engine::ids::Symbol> {
+    let names: Vec<&str> = picks
+        .iter()
+        .map(|pick| SYMBOLS[usize::from(*pick) % SYMBOLS.len()])
+        .collect();
+    make::symbols(&names)
+}
