@@ -1,5 +1,11 @@
 //! Several servers in one process: nothing about a server is global.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test that cannot go on fails"
+)]
+
 use std::net::SocketAddr;
 use std::time::Duration;
 

@@ -1,5 +1,11 @@
 //! The sources themselves: sizes, heads, leftovers, and that the README names every setting.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test that cannot go on fails"
+)]
+
 use std::fs;
 use std::path::{Path, PathBuf};
 

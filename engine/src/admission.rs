@@ -247,6 +247,7 @@ impl Engine {
             events: Bucket::full(self.now, limits.events_burst_max),
             outbox: Outbox::new(limits, self.history.last_number()),
         }));
+        self.crowd.members += 1;
     }
 
     /// The connection whose slot this client may take: its own previous one.
@@ -318,8 +319,8 @@ impl Engine {
         let Some(member) = self.crowd.member(conn) else {
             return;
         };
-        let user = self.users.get(member.user).map(|user| user.id.clone());
-        if let Some(user) = user {
+        if let Some(user) = self.users.get(member.user) {
+            let user = user.id.clone();
             effects.note(Note::Disconnected { conn, user });
         }
         self.retire(conn, effects);

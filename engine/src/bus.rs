@@ -15,6 +15,10 @@ use crate::ids::{Epoch, EventId, PublishId, RequestId, UserId};
 use crate::input::{BusOutcome, Input};
 use crate::time::{Timestamp, WallTime};
 
+/// How much of a batch arrives in one input. Outboxes are measured between inputs, so this bounds by
+/// how much they can pass their bounds.
+pub const ARRIVALS_MAX: usize = 32;
+
 /// A question to the bus, or work for it; the answer names the same request.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum BusRequest {
@@ -138,11 +142,12 @@ impl EmbeddedBus {
                 entries,
                 wall,
             } => {
-                let entries: Vec<_> = entries
+                let entries = entries
                     .into_iter()
-                    .filter_map(|entry| self.append(now, wall, entry))
-                    .collect();
-                if !entries.is_empty() {
+                    .filter_map(|entry| self.append(now, wall, entry));
+                let entries: Vec<_> = entries.collect();
+                for entries in entries.chunks(ARRIVALS_MAX) {
+                    let entries = entries.to_vec();
                     answers.push_back(Input::LogArrived { entries });
                 }
                 answers.push_back(Input::Appended {
@@ -161,11 +166,12 @@ impl EmbeddedBus {
                 answers.push_back(Input::Fetched { request, values });
             }
             BusRequest::Share { request, values } => {
-                let values: Vec<_> = values
+                let values = values
                     .into_iter()
-                    .filter_map(|value| self.share(now, value))
-                    .collect();
-                if !values.is_empty() {
+                    .filter_map(|value| self.share(now, value));
+                let values: Vec<_> = values.collect();
+                for values in values.chunks(ARRIVALS_MAX) {
+                    let values = values.to_vec();
                     answers.push_back(Input::StateArrived { values });
                 }
                 answers.push_back(Input::Shared {

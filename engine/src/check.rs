@@ -28,6 +28,7 @@ impl Engine {
         let mut due = BTreeSet::new();
         let mut handshakes = BTreeSet::new();
         let (mut count, mut pending_bytes, mut live, mut watches) = (0, 0, 0, 0);
+        let (mut members, mut congested) = (0, 0);
         for connection in self.crowd.iter() {
             count += 1;
             ensure!(
@@ -51,6 +52,8 @@ impl Engine {
                     self.check_member(connection, member)?;
                     pending_bytes += member.outbox.pending.bytes;
                     live += usize::from(member.is_live());
+                    members += 1;
+                    congested += u32::from(member.outbox.congestion.is_some());
                     watches += member.watches.len();
                     if let Some(congestion) = &member.outbox.congestion {
                         due.insert((congestion.until, Due::Congested(connection.id)));
@@ -71,6 +74,10 @@ impl Engine {
             "{} connections counted as {}",
             count,
             self.crowd.count()
+        );
+        ensure!(
+            (members, congested) == (self.crowd.members, self.crowd.congested),
+            "{members} members and {congested} congested, counted otherwise"
         );
         ensure!(
             live == self.crowd.live.len(),

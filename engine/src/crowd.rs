@@ -27,6 +27,10 @@ use crate::time::Timestamp;
 pub(crate) struct Crowd {
     places: Vec<Option<Connection>>,
     count: u32,
+    /// How many of them are members.
+    pub(crate) members: u32,
+    /// How many of those are congested.
+    pub(crate) congested: u32,
     /// Slots of all live members.
     pub(crate) live: Vec<u32>,
     /// The sum of all outboxes' `pending.bytes`.
@@ -62,6 +66,8 @@ impl Crowd {
         Self {
             places: Vec::new(),
             count: 0,
+            members: 0,
+            congested: 0,
             live: Vec::new(),
             pending_bytes: 0,
             ask_all_at: limits.outbox_total_bytes_max / 2,
@@ -158,6 +164,7 @@ impl Crowd {
             }
             let outbox = &mut member.outbox;
             if outbox.congestion.is_none() && outbox.is_full(outlet.limits) {
+                self.congested += 1;
                 outbox.congestion =
                     Some(Box::new(congest(conn, outbox.pending, outlet, self.seed)));
             }
@@ -265,9 +272,11 @@ impl Crowd {
         self.ask_all_at = self.pending_bytes + (left / 2).max(1);
     }
 
-    /// Takes what a member that leaves had pending out of the sum.
+    /// Takes a member that leaves out of the sums.
     pub(crate) fn discharge(&mut self, member: &Member) {
         self.pending_bytes -= member.outbox.pending.bytes;
+        self.members -= 1;
+        self.congested -= u32::from(member.outbox.congestion.is_some());
     }
 
     /// Orders the measurements that are due.
@@ -297,6 +306,7 @@ impl Crowd {
         if member.outbox.congestion.is_none() {
             let congestion = congest(conn, member.outbox.pending, outlet, seed);
             member.outbox.congestion = Some(Box::new(congestion));
+            self.congested += 1;
         }
     }
 
@@ -327,11 +337,20 @@ impl Crowd {
             return;
         };
         member.outbox.log_sent = number;
+        let fresh = member.outbox.congestion.is_none();
         let congestion = member
             .outbox
             .congestion
             .get_or_insert_with(|| Box::new(owing(conn, outlet, seed)));
         congestion.replay = Some(replay);
+        self.congested += u32::from(fresh);
+    }
+
+    /// Ends a member's congestion, if it was congested.
+    pub(crate) fn uncongest(&mut self, conn: ConnId) -> Option<Box<Congestion>> {
+        let congestion = self.member_mut(conn)?.outbox.congestion.take()?;
+        self.congested -= 1;
+        Some(congestion)
     }
 
     pub(crate) fn end_replay(&mut self, conn: ConnId) {

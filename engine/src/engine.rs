@@ -245,26 +245,17 @@ impl Engine {
         &self.config
     }
 
-    /// Figures about the state, counted anew: for reports, not for every input.
+    /// Figures about the state.
     #[must_use]
     pub fn stats(&self) -> Stats {
         let count = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
-        let members = || {
-            self.crowd
-                .iter()
-                .filter_map(|connection| connection.member())
-        };
         Stats {
             transports: self.crowd.count(),
             handshakes: count(self.deadlines.handshakes.len()),
-            connections: count(members().count()),
+            connections: self.crowd.members,
             users: count(self.users.len() - self.deadlines.idle_users.len()),
             symbols: count(self.symbols.len()),
-            congested: count(
-                members()
-                    .filter(|member| member.outbox.congestion.is_some())
-                    .count(),
-            ),
+            congested: self.crowd.congested,
             pending_bytes: self.crowd.pending_bytes,
             history_events: self.history.len() as u64,
             history_bytes: self.history.bytes(),

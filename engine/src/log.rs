@@ -220,10 +220,7 @@ impl Engine {
     fn pump(&mut self, conn: ConnId, effects: &mut Effects) {
         match self.hand_owed(conn, effects) {
             Pumped::Empty => {
-                let Some(member) = self.crowd.member_mut(conn) else {
-                    return;
-                };
-                let Some(congestion) = member.outbox.congestion.take() else {
+                let Some(congestion) = self.crowd.uncongest(conn) else {
                     return;
                 };
                 self.deadlines.unset(congestion.until, Due::Congested(conn));

@@ -30,6 +30,8 @@ pub(crate) struct AcceptLimits {
     pub(crate) streams_max: usize,
     /// How long a request's head may take to arrive, or a connection to send its next one.
     pub(crate) head_max: Duration,
+    /// How long a write may wait for a client that takes nothing.
+    pub(crate) stall_max: Duration,
 }
 
 /// Accepts until it is dropped.
@@ -58,18 +60,18 @@ pub(crate) async fn accept<L>(
         };
         let web = web.clone();
         tokio::spawn(async move {
-            serve(stream, web, limits.head_max).await;
+            serve(stream, web, limits).await;
             drop(place);
         });
     }
 }
 
 /// Serves one connection to its end, or until it is upgraded.
-async fn serve<S>(stream: S, web: Web, head_max: Duration)
+async fn serve<S>(stream: S, web: Web, limits: AcceptLimits)
 where
     S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
 {
-    let stream = Tracked::new(stream);
+    let stream = Tracked::new(stream, limits.stall_max);
     let line = Arc::clone(stream.line());
     let service = service_fn(move |request: Request<Incoming>| {
         let (web, line) = (web.clone(), Arc::clone(&line));
@@ -77,7 +79,7 @@ where
     });
     let served = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(head_max)
+        .header_read_timeout(limits.head_max)
         .max_buf_size(HEAD_BYTES_MAX)
         .serve_connection(TokioIo::new(stream), service)
         .with_upgrades()

@@ -289,14 +289,17 @@ impl<C: Clock> Driver<C> {
 
     /// Gives the engine an input and does what it says, and so on with what that answers at once.
     fn handle(&mut self, input: Input) {
+        // One time for all: what follows from an input happens with it. An answer that is there
+        // already must not be late because the fan-out before it took long.
+        let now = self.clock.now();
         let mut next = Some(input);
         while let Some(input) = next {
             let mut effects = std::mem::take(&mut self.effects);
             effects.clear();
             self.metrics.inputs.inc();
-            self.engine.handle(self.clock.now(), input, &mut effects);
+            self.engine.handle(now, input, &mut effects);
             for effect in effects.list() {
-                self.perform(effect, &effects);
+                self.perform(now, effect, &effects);
             }
             self.effects = effects;
             next = self

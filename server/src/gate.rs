@@ -12,23 +12,26 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::response::IntoResponse as _;
 use bytes::Bytes;
-use http::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, SEC_WEBSOCKET_KEY};
+use http::header::{
+    CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, SEC_WEBSOCKET_KEY,
+};
 use http::{Method, Request, Response, StatusCode, Uri};
 use http_body_util::BodyExt as _;
 use hyper::upgrade::OnUpgrade;
 use socketioxide_core::Sid;
-use tokio::sync::oneshot;
+use tokio::sync::{Semaphore, oneshot};
 use tower::ServiceExt as _;
 use tower::util::BoxCloneSyncService;
 use tradewire_engine::input::Pending;
 
-use crate::config::Secret;
+use crate::config::{Config, Secret};
 use crate::cookie::session_from_cookies;
+use crate::frames::is_counted;
 use crate::gateway::Handshake;
 use crate::http::problem::Problem;
 use crate::inbox::{Admitted, Command, Inbox};
 use crate::link::Link;
-use crate::stream::{Line, is_counted};
+use crate::stream::Line;
 
 /// socketioxide's service, whatever it is made of.
 pub(crate) type SocketIoService = BoxCloneSyncService<Request<Body>, Response<Body>, Infallible>;
@@ -46,7 +49,18 @@ pub(crate) struct Gate {
     inbox: Inbox,
     sessions: Arc<PollingSessions>,
     secrets: Arc<[Secret]>,
+    /// For sessions that socketioxide still holds, some of them gone: it keeps one that did not send
+    /// CONNECT for as long as it might have.
+    places: Arc<Semaphore>,
+    /// Bytes that a client may post before it takes packets away.
+    posted_max: u64,
 }
+
+/// When a client that found no place should come back.
+const PLACES_RETRY: Duration = Duration::from_secs(5);
+
+/// How long the body of a POST may take to arrive.
+const POST_MAX: Duration = Duration::from_secs(10);
 
 /// Sessions that began as polling, by their id. Bounded by the number of connections.
 #[derive(Debug, Default)]
@@ -91,13 +105,17 @@ impl Gate {
         service: SocketIoService,
         inbox: Inbox,
         sessions: Arc<PollingSessions>,
-        secrets: Vec<Secret>,
+        config: &Config,
     ) -> Self {
+        let limits = &config.limits;
+        let places = limits.connections_max as usize + 2 * limits.handshakes_max as usize;
         Self {
             service,
             inbox,
             sessions,
-            secrets: secrets.into(),
+            secrets: config.session_secrets.clone().into(),
+            places: Arc::new(Semaphore::new(places)),
+            posted_max: 2 * config.server_limits.client_payload_bytes_max as u64,
         }
     }
 
@@ -107,6 +125,7 @@ impl Gate {
             Wants::Session => self.begin(request, line).await,
             Wants::Existing { sid, websocket } => match self.sessions.get(sid) {
                 Some(link) if websocket => self.upgrade(request, line, &link).await,
+                Some(link) if request.method() == Method::POST => self.post(request, &link).await,
                 Some(link) => self.poll(request, &link).await,
                 None => unknown_session(),
             },
@@ -115,6 +134,10 @@ impl Gate {
     }
 
     async fn begin(&self, request: Request<Body>, line: &Arc<Line>) -> Response<Body> {
+        let Ok(place) = Arc::clone(&self.places).try_acquire_owned() else {
+            let detail = "Too many sessions that have not ended yet";
+            return Problem::unavailable(detail, PLACES_RETRY).into_response();
+        };
         let (reply, verdict) = oneshot::channel();
         let asked = self.inbox.commands.send(Command::Handshake { reply }).await;
         let (Ok(()), Ok(verdict)) = (asked, verdict.await) else {
@@ -131,7 +154,7 @@ impl Gate {
         let cookie = session_from_cookies(request.headers(), &self.secrets);
         let handshake = Handshake {
             link: Arc::clone(&link),
-            _presence: Arc::new(presence),
+            _presence: Arc::new((presence, place)),
             cookie,
         };
         let response = self.forward(cut_down(request, Some(handshake))).await;
@@ -161,12 +184,32 @@ impl Gate {
         response
     }
 
+    /// Takes what a polling client sends. Its answers wait until it polls, so one that never does is
+    /// not let send for ever.
+    async fn post(&self, request: Request<Body>, link: &Arc<Link>) -> Response<Body> {
+        let length = request.headers().get(CONTENT_LENGTH);
+        let length = length.and_then(|length| length.to_str().ok()?.parse().ok());
+        if link.post(length.unwrap_or(self.posted_max / 2)) > self.posted_max {
+            tracing::info!(conn = %link.conn(), "WebSocket closed: it posts and does not poll");
+            self.close(Arc::clone(link), Duration::ZERO).await;
+            let detail = "Too much was posted without polling";
+            return Problem::new(StatusCode::PAYLOAD_TOO_LARGE, detail).into_response();
+        }
+        match tokio::time::timeout(POST_MAX, self.forward(request)).await {
+            Ok(response) => response,
+            Err(_) => {
+                let detail = "The body took too long to arrive";
+                Problem::new(StatusCode::REQUEST_TIMEOUT, detail).into_response()
+            }
+        }
+    }
+
     async fn poll(&self, request: Request<Body>, link: &Arc<Link>) -> Response<Body> {
-        let carries_packets = request.method() == Method::GET;
         let response = self.forward(request).await;
-        if !carries_packets || response.status() != StatusCode::OK {
+        if response.status() != StatusCode::OK {
             return response;
         }
+        link.polled();
         let (parts, body) = whole(response).await;
         let packets = body.split(|byte| *byte == RECORD_SEPARATOR);
         let written = packets.filter(|packet| match packet {
@@ -186,9 +229,10 @@ impl Gate {
     /// Ends a session: at once, or in good order once what is pending is written, and after `flush`
     /// at the latest.
     pub(crate) async fn close(&self, link: Arc<Link>, flush: Duration) {
+        let mut lingers = false;
         if !flush.is_zero() {
             link.flushed(flush).await;
-            link.finish();
+            lingers = link.finish();
         }
         // A polling session has no stream to end. socketioxide has no call to end one either, but
         // it ends when its client says so: this says it in the client's name.
@@ -205,10 +249,11 @@ impl Gate {
                 self.forward(request).await;
             }
         }
-        if !flush.is_zero() {
+        if lingers {
             tokio::time::sleep(LINGER).await;
         }
         link.abort();
+        link.gone();
     }
 
     async fn forward(&self, request: Request<Body>) -> Response<Body> {

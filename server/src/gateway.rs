@@ -18,7 +18,7 @@ use socketioxide_core::adapter::{
 };
 use socketioxide_core::packet::Packet;
 use socketioxide_core::{Sid, Value};
-use tokio::sync::oneshot;
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use tradewire_engine::ids::SessionId;
 use tradewire_engine::limits::ParseLimits;
 use tradewire_engine::parse;
@@ -30,8 +30,8 @@ use crate::link::{Link, Notice, Presence};
 #[derive(Clone, Debug)]
 pub(crate) struct Handshake {
     pub(crate) link: Arc<Link>,
-    /// Held for its drop: it tells the driver that the session is gone.
-    pub(crate) _presence: Arc<Presence>,
+    /// Held for their drops: the driver is told that the session is gone, and its place is free.
+    pub(crate) _presence: Arc<(Presence, OwnedSemaphorePermit)>,
     /// The session id of a cookie with a good signature.
     pub(crate) cookie: Option<SessionId>,
 }
@@ -156,8 +156,16 @@ impl DisconnectHandler<Sender, ()> for Farewell {
         _: DisconnectReason,
         defer: fn(Arc<Socket<Sender>>),
     ) {
-        self.link.notice(Notice::Disconnected(self.link.conn()));
+        // `drop` tells the driver.
         defer(socket);
+    }
+}
+
+impl Drop for Farewell {
+    /// socketioxide calls the handler of a socket that was in, and drops that of one whose session
+    /// ended while the driver was asked. Either way the handler goes.
+    fn drop(&mut self) {
+        self.link.notice(Notice::Disconnected(self.link.conn()));
     }
 }
 

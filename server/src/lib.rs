@@ -9,6 +9,7 @@
 mod accept;
 mod bus;
 mod driver;
+mod frames;
 mod gate;
 mod gateway;
 mod http;

@@ -15,8 +15,8 @@ use tradewire_engine::input::Pending;
 
 use crate::stream::Line;
 
-/// What the driver must not miss. Each connection sends each of these at most once, `Room` at most
-/// once for each time it was asked for: the queue is bounded by the number of connections.
+/// What the driver must not miss. A connection has at most one of each under way (it sends `Room` only
+/// when asked, and `Disconnected` once for each CONNECT): connections bound the queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Notice {
     /// Nothing names the connection any more.
@@ -49,6 +49,9 @@ pub(crate) struct Link {
     watch_at_most_packets: AtomicU32,
     written: Notify,
     closed: AtomicBool,
+    gone: AtomicBool,
+    /// Bytes that a polling client has posted since it last took packets away.
+    posted: AtomicU64,
     sid: Mutex<Option<Sid>>,
     lines: Mutex<Vec<Weak<Line>>>,
 }
@@ -67,6 +70,8 @@ impl Link {
             watch_at_most_packets: AtomicU32::new(0),
             written: Notify::new(),
             closed: AtomicBool::new(false),
+            gone: AtomicBool::new(false),
+            posted: AtomicU64::new(0),
             sid: Mutex::new(None),
             lines: Mutex::default(),
         }
@@ -113,7 +118,7 @@ impl Link {
             packets: self
                 .handed_packets
                 .load(Ordering::Relaxed)
-                .wrapping_sub(packets),
+                .saturating_sub(packets),
         }
     }
 
@@ -163,6 +168,26 @@ impl Link {
         let _ = self.notices.send(notice);
     }
 
+    /// Tells the driver, the first time, that the connection is gone.
+    pub(crate) fn gone(&self) {
+        if !self.gone.swap(true, Ordering::SeqCst) {
+            self.notice(Notice::Closed(self.conn));
+        }
+    }
+
+    /// Counts bytes that a polling client posts, and tells how many it has since it last took packets
+    /// away.
+    pub(crate) fn post(&self, bytes: u64) -> u64 {
+        self.posted
+            .fetch_add(bytes, Ordering::Relaxed)
+            .saturating_add(bytes)
+    }
+
+    /// A polling client has taken packets away.
+    pub(crate) fn polled(&self) {
+        self.posted.store(0, Ordering::Relaxed);
+    }
+
     /// The session's id, known of polling sessions once they are open.
     pub(crate) fn sid(&self) -> Option<Sid> {
         *self.sid.lock().unwrap_or_else(PoisonError::into_inner)
@@ -187,14 +212,17 @@ impl Link {
         self.closed.load(Ordering::SeqCst)
     }
 
-    /// Ends the session's websocket in good order; [`Self::abort`] must follow.
-    pub(crate) fn finish(&self) {
+    /// Ends the session's websocket in good order, and tells whether it has one; [`Self::abort`] must
+    /// follow.
+    pub(crate) fn finish(&self) -> bool {
         self.closed.store(true, Ordering::SeqCst);
         let lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
-        lines
-            .iter()
-            .filter_map(Weak::upgrade)
-            .for_each(|line| line.finish());
+        let mut any = false;
+        for line in lines.iter().filter_map(Weak::upgrade) {
+            line.finish();
+            any = true;
+        }
+        any
     }
 
     /// Ends the session's websocket, or any that it may yet get.
@@ -208,14 +236,14 @@ impl Link {
     }
 }
 
-/// Tells the driver, when dropped, that nothing names the connection any more. It travels with the
-/// handshake's request, which socketioxide keeps as long as the session lives.
+/// Tells the driver, when dropped, that the connection is gone. It travels with the handshake's
+/// request, which socketioxide keeps as long as the session lives, or might have lived.
 #[derive(Debug)]
 pub(crate) struct Presence(pub(crate) Arc<Link>);
 
 impl Drop for Presence {
     fn drop(&mut self) {
-        self.0.notice(Notice::Closed(self.0.conn()));
+        self.0.gone();
     }
 }
 

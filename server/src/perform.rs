@@ -10,6 +10,7 @@ use tradewire_engine::Input;
 use tradewire_engine::effect::{Control, Effect, Effects, Message};
 use tradewire_engine::ids::ConnId;
 use tradewire_engine::input::Pending;
+use tradewire_engine::time::Timestamp;
 
 use crate::clock::Clock;
 use crate::driver::{Driver, Seat};
@@ -23,7 +24,7 @@ const TYPES: usize = 2;
 
 impl<C: Clock> Driver<C> {
     /// Does what one effect says.
-    pub(crate) fn perform(&mut self, effect: &Effect, effects: &Effects) {
+    pub(crate) fn perform(&mut self, now: Timestamp, effect: &Effect, effects: &Effects) {
         match effect {
             Effect::Acknowledge { conn, ack, answer } => {
                 let array = wire::acknowledgement(answer);
@@ -49,8 +50,7 @@ impl<C: Clock> Driver<C> {
                 }
             }
             Effect::Bus(request) => {
-                self.bus
-                    .submit(self.clock.now(), request.clone(), &mut self.answers);
+                self.bus.submit(now, request.clone(), &mut self.answers);
             }
             Effect::Close { conn, flush, .. } => self.close(*conn, *flush),
             Effect::Deliver {

@@ -110,8 +110,7 @@ pub async fn run<N: Net, C: Clock>(
         .and_then(Weak::upgrade)
         .ok_or(StartError::Namespace)?;
     let polling = Arc::new(PollingSessions::default());
-    let secrets = config.session_secrets.clone();
-    let gate = Gate::new(service, inbox.clone(), Arc::clone(&polling), secrets);
+    let gate = Gate::new(service, inbox.clone(), Arc::clone(&polling), &config);
     let site = Arc::new(site(&config, &clock, inbox, &metrics, publish_token));
     let web = Web::new(gate.clone(), Arc::clone(&site), &config);
     let driver = Driver::new(Parts {
@@ -134,6 +133,8 @@ pub async fn run<N: Net, C: Clock>(
         // A polling client has two requests under way at most; publishers and probes are few.
         streams_max: config.limits.connections_max as usize * 2 + 1_024,
         head_max: config.server_limits.request_head_max,
+        // As long as a heartbeat may take: who does not read does not see pings either.
+        stall_max: config.server_limits.ping_interval + config.server_limits.ping_timeout,
     };
     tracing::info!(%address, "WebSocket server initialized");
     // Whoever started it may not care.

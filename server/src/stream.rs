@@ -1,20 +1,24 @@
 //! The accepted stream: our own wrapper, because nothing above it tells what has been written, and
 //! nothing above it can close one connection without a Socket.IO DISCONNECT.
 //!
-//! Once the stream carries a websocket, the wrapper reads along the headers of the frames that are
-//! written and counts those with a Socket.IO EVENT or ACK: exactly what the driver hands over. It
-//! never changes a byte.
+//! Once the stream carries a websocket, the wrapper counts what is written to it ([`Frames`]). It closes
+//! a stream that takes nothing for as long as a heartbeat may take: what is above waits in a write
+//! then, and does not notice that the client is gone. And it reads no more from a client that does not
+//! read, so that a client cannot have answers pile up. It never changes a byte.
 
+use std::future::Future as _;
 use std::io;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use futures_util::task::AtomicWaker;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tradewire_engine::input::Pending;
+use tokio::time::Sleep;
 
+use crate::frames::Frames;
 use crate::link::Link;
 
 /// What is shared between a stream and those who look after it.
@@ -71,18 +75,43 @@ pub(crate) struct Tracked<S> {
     line: Arc<Line>,
     frames: Frames,
     discarded: usize,
+    stall_max: Duration,
+    /// Set while a write waits: when it will have waited too long.
+    stalled: Option<Pin<Box<Sleep>>>,
+    /// What was read since the write began to wait.
+    read_while_stalled: usize,
 }
+
+/// What is still read from a client while a write to it waits: enough for what it sent before it could
+/// know, in bytes.
+const READ_WHILE_STALLED_MAX: usize = 64 * 1024;
 
 /// A client that is told to go and goes on sending is cut off after so many bytes.
 const DISCARDED_MAX: usize = 256 * 1024;
 
+impl<S> Drop for Tracked<S> {
+    /// A session that began as a websocket ends with it. socketioxide would tell much later of one
+    /// that did not send CONNECT.
+    fn drop(&mut self) {
+        if let Some(link) = self.line.link.get()
+            && link.sid().is_none()
+        {
+            link.gone();
+        }
+    }
+}
+
 impl<S> Tracked<S> {
-    pub(crate) fn new(inner: S) -> Self {
+    /// Wraps a stream that is closed when a write to it waits longer than `stall_max`.
+    pub(crate) fn new(inner: S, stall_max: Duration) -> Self {
         Self {
             inner,
             line: Arc::default(),
             frames: Frames::default(),
             discarded: 0,
+            stall_max,
+            stalled: None,
+            read_while_stalled: 0,
         }
     }
 
@@ -126,7 +155,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Tracked<S> {
         if self.line.is_finishing() {
             return self.poll_finish(cx);
         }
-        Pin::new(&mut self.inner).poll_read(cx, buffer)
+        if self.stalled.is_some() && self.read_while_stalled >= READ_WHILE_STALLED_MAX {
+            // Woken when the write goes on, or the line ends.
+            return Poll::Pending;
+        }
+        let before = buffer.filled().len();
+        ready!(Pin::new(&mut self.inner).poll_read(cx, buffer))?;
+        self.read_while_stalled += buffer.filled().len() - before;
+        Poll::Ready(Ok(()))
     }
 }
 
@@ -142,7 +178,14 @@ impl<S: AsyncWrite + Unpin> Tracked<S> {
         if !self.line.takes_writes() {
             return Poll::Ready(Err(aborted()));
         }
-        let taken = ready!(write(Pin::new(&mut self.inner), cx))?;
+        let Poll::Ready(taken) = write(Pin::new(&mut self.inner), cx) else {
+            return self.poll_stalled(cx);
+        };
+        let taken = taken?;
+        if self.stalled.take().is_some() {
+            self.line.reader.wake();
+        }
+        self.read_while_stalled = 0;
         if let Some(link) = self.line.link.get() {
             let mut left = taken;
             for buffer in buffers {
@@ -156,6 +199,19 @@ impl<S: AsyncWrite + Unpin> Tracked<S> {
             }
         }
         Poll::Ready(Ok(taken))
+    }
+}
+
+impl<S> Tracked<S> {
+    /// A write waits: ends the line if it has for too long.
+    fn poll_stalled(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        let limit = self.stall_max;
+        let stalled = self
+            .stalled
+            .get_or_insert_with(|| Box::pin(tokio::time::sleep(limit)));
+        ready!(stalled.as_mut().poll(cx));
+        self.line.abort();
+        Poll::Ready(Err(aborted()))
     }
 }
 
@@ -201,217 +257,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Tracked<S> {
     }
 }
 
-/// Reads along the bytes written after a websocket's HTTP 101.
-#[derive(Debug, Default)]
-struct Frames {
-    at: At,
-    written: Pending,
-}
-
-/// Where in the bytes the reader is.
-#[derive(Clone, Copy, Debug)]
-enum At {
-    /// In the head of the 101, with so many bytes of the blank line seen.
-    Head { blank: usize },
-    /// Before a frame's first byte.
-    Opcode,
-    /// Before the byte with the short length.
-    Length { text: bool },
-    /// In the long length, with `left` bytes to come.
-    LongLength { text: bool, left: u8, length: u64 },
-    /// In the payload, with `left` bytes to come of `length`; `kind` is its first two bytes.
-    Payload {
-        text: bool,
-        left: u64,
-        length: u64,
-        kind: [u8; 2],
-    },
-}
-
-impl Default for At {
-    fn default() -> Self {
-        Self::Head { blank: 0 }
-    }
-}
-
-/// The blank line that ends an HTTP head.
-const BLANK: &[u8; 4] = b"\r\n\r\n";
-/// RFC 6455 §5.2: the opcode of a text frame.
-const TEXT: u8 = 1;
-
-impl Frames {
-    fn read(&mut self, mut bytes: &[u8]) {
-        while let Some((byte, rest)) = bytes.split_first() {
-            if let At::Payload {
-                text,
-                left,
-                length,
-                kind,
-            } = self.at
-            {
-                bytes = self.read_payload(bytes, text, left, (length, kind));
-                continue;
-            }
-            bytes = rest;
-            self.at = match self.at {
-                At::Head { blank } => match BLANK.get(blank) {
-                    Some(expected) if expected == byte && blank + 1 == BLANK.len() => At::Opcode,
-                    Some(expected) if expected == byte => At::Head { blank: blank + 1 },
-                    _ => At::Head {
-                        blank: usize::from(*byte == b'\r'),
-                    },
-                },
-                At::Opcode => At::Length {
-                    text: byte & 0x0f == TEXT,
-                },
-                At::Length { text } => match byte & 0x7f {
-                    126 => At::LongLength {
-                        text,
-                        left: 2,
-                        length: 0,
-                    },
-                    127 => At::LongLength {
-                        text,
-                        left: 8,
-                        length: 0,
-                    },
-                    short => payload(text, u64::from(short)),
-                },
-                At::LongLength { text, left, length } => {
-                    let length = length << 8 | u64::from(*byte);
-                    if left == 1 {
-                        payload(text, length)
-                    } else {
-                        At::LongLength {
-                            text,
-                            left: left - 1,
-                            length,
-                        }
-                    }
-                }
-                At::Payload { .. } => self.at,
-            };
-        }
-    }
-
-    /// Passes over as much payload as there is, and counts the frame when it is whole.
-    fn read_payload<'b>(
-        &mut self,
-        bytes: &'b [u8],
-        text: bool,
-        left: u64,
-        (length, mut kind): (u64, [u8; 2]),
-    ) -> &'b [u8] {
-        let read = usize::try_from(left).unwrap_or(usize::MAX).min(bytes.len());
-        let offset = usize::try_from(length - left).unwrap_or(usize::MAX);
-        let firsts = kind.iter_mut().skip(offset);
-        for (first, byte) in firsts.zip(bytes) {
-            *first = *byte;
-        }
-        let left = left - read as u64;
-        if left > 0 {
-            self.at = At::Payload {
-                text,
-                left,
-                length,
-                kind,
-            };
-        } else {
-            self.at = At::Opcode;
-            if text && is_counted(kind) {
-                self.written.bytes += length;
-                self.written.packets += 1;
-            }
-        }
-        bytes.get(read..).unwrap_or(&[])
-    }
-}
-
-fn payload(text: bool, length: u64) -> At {
-    if length == 0 {
-        return At::Opcode;
-    }
-    At::Payload {
-        text,
-        left: length,
-        length,
-        kind: [0; 2],
-    }
-}
-
-/// Whether an Engine.IO packet that begins like this is one that the driver hands over: a message
-/// (`4`) with a Socket.IO EVENT (`2`) or ACK (`3`).
-pub(crate) fn is_counted(kind: [u8; 2]) -> bool {
-    matches!(kind, [b'4', b'2' | b'3'])
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn frame(opcode: u8, payload: &[u8]) -> Vec<u8> {
-        let mut bytes = vec![0x80 | opcode];
-        match payload.len() {
-            short @ 0..126 => bytes.push(short as u8),
-            long @ 126..65536 => {
-                bytes.push(126);
-                bytes.extend((long as u16).to_be_bytes());
-            }
-            huge => {
-                bytes.push(127);
-                bytes.extend((huge as u64).to_be_bytes());
-            }
-        }
-        bytes.extend(payload);
-        bytes
-    }
-
-    /// A head, and frames of all kinds and lengths; 5 of them count.
-    fn sample() -> (Vec<u8>, Pending) {
-        let mut bytes = b"HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\n\r\n".to_vec();
-        let long = format!("42{}", "x".repeat(300));
-        let huge = format!("43{}", "y".repeat(70_000));
-        let counted: [&[u8]; 5] = [
-            b"42",
-            b"42[\"a\"]",
-            long.as_bytes(),
-            huge.as_bytes(),
-            b"431[]",
-        ];
-        let others: [&[u8]; 5] = [b"0{}", b"40{}", b"44{}", b"2", b""];
-        for (counted, other) in counted.iter().zip(others) {
-            bytes.extend(frame(1, counted));
-            bytes.extend(frame(1, other));
-            bytes.extend(frame(2, b"42 in a binary frame"));
-            bytes.extend(frame(9, b""));
-        }
-        let total = counted.iter().map(|payload| payload.len() as u64).sum();
-        (
-            bytes,
-            Pending {
-                bytes: total,
-                packets: 5,
-            },
-        )
-    }
-
-    #[test]
-    fn events_and_acks_are_counted_however_the_bytes_are_cut() {
-        let (bytes, expected) = sample();
-        for size in [1, 2, 3, 7, 64, 1000, bytes.len()] {
-            let mut frames = Frames::default();
-            for part in bytes.chunks(size) {
-                frames.read(part);
-            }
-            assert_eq!(frames.written, expected, "in pieces of {size}");
-        }
-    }
 
     #[tokio::test]
     async fn a_finished_stream_delivers_what_was_written_and_ends_when_the_other_end_does() {
         use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
         let (near, mut far) = tokio::io::duplex(64);
-        let mut tracked = Tracked::new(near);
+        let mut tracked = Tracked::new(near, Duration::from_secs(25));
         let line = Arc::clone(tracked.line());
         tracked.write_all(b"last words").await.unwrap();
         far.write_all(b"not read any more").await.unwrap();
@@ -431,12 +285,58 @@ mod tests {
     async fn an_aborted_stream_ends_for_whoever_waits_on_it() {
         use tokio::io::AsyncReadExt as _;
         let (near, _far) = tokio::io::duplex(8);
-        let mut tracked = Tracked::new(near);
+        let mut tracked = Tracked::new(near, Duration::from_secs(25));
         let line = Arc::clone(tracked.line());
         let reading = tokio::spawn(async move { tracked.read_u8().await });
         tokio::task::yield_now().await;
         line.abort();
         let error = reading.await.unwrap().unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::ConnectionAborted);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stream_that_takes_nothing_is_ended_and_one_that_takes_a_little_is_not() {
+        use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+        let (near, mut far) = tokio::io::duplex(8);
+        let mut tracked = Tracked::new(near, Duration::from_secs(25));
+        let writing = tokio::spawn(async move { tracked.write_all(&[7; 24]).await });
+        let mut taken = [0; 8];
+        for _ in 0..2 {
+            tokio::time::sleep(Duration::from_secs(24)).await;
+            far.read_exact(&mut taken).await.unwrap();
+        }
+        writing.await.unwrap().unwrap();
+
+        let (near, _far) = tokio::io::duplex(8);
+        let mut tracked = Tracked::new(near, Duration::from_secs(25));
+        let begin = tokio::time::Instant::now();
+        let error = tracked.write_all(&[7; 24]).await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::ConnectionAborted);
+        assert_eq!(begin.elapsed(), Duration::from_secs(25));
+    }
+
+    #[tokio::test]
+    async fn a_client_that_does_not_read_is_not_read_for_long() {
+        use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+        let (near, far) = tokio::io::duplex(1024);
+        let tracked = Tracked::new(near, Duration::from_secs(25));
+        let (mut reader, mut writer) = tokio::io::split(tracked);
+        let (mut far_reader, mut far_writer) = tokio::io::split(far);
+        let writing = tokio::spawn(async move { writer.write_all(&[1; 2048]).await });
+        let sending = tokio::spawn(async move { far_writer.write_all(&[2; 200_000]).await });
+        let reading = tokio::spawn(async move {
+            let mut read = vec![0; 200_000];
+            reader.read_exact(&mut read).await
+        });
+        // Whatever can move has moved when nothing is left to do but wait for the far end.
+        for _ in 0..10_000 {
+            tokio::task::yield_now().await;
+        }
+        assert!(!writing.is_finished() && !sending.is_finished() && !reading.is_finished());
+        let mut heard = vec![0; 2048];
+        far_reader.read_exact(&mut heard).await.unwrap();
+        writing.await.unwrap().unwrap();
+        reading.await.unwrap().unwrap();
+        sending.await.unwrap().unwrap();
     }
 }

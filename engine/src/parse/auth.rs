@@ -256,7 +256,7 @@ mod tests {
     fn a_malformed_session_is_absent() {
         let session = |value: &str| read(&format!(r#"{{"sessionID":{value}}}"#)).session;
         assert_eq!(session("17"), SessionId::new("17").ok());
-        let long = format!("\"{}\"", "x".repeat(257));
+        let long = format!("\"{}\"", "x".repeat(513));
         for value in ["null", "true", "\"\"", "{}", r#""a\nb""#, long.as_str()] {
             assert_eq!(session(value), None, "{value}");
         }

@@ -68,7 +68,6 @@ async fn accept(site: &Site, request: Request<Body>) -> Result<Response, Problem
         let detail = "Too many publishes wait already: publish in larger batches, or slower";
         Problem::new(StatusCode::TOO_MANY_REQUESTS, detail).retry_after(RETRY)
     })?;
-    let no_room = || Problem::unavailable("The server is busy: publish again", RETRY);
     let turn = timeout(site.limits.publish_wait_max, site.publishing.acquire()).await;
     let Ok(Ok(_publishing)) = turn else {
         return Err(no_room());
@@ -87,8 +86,11 @@ async fn accept(site: &Site, request: Request<Body>) -> Result<Response, Problem
             return Err(Problem::new(StatusCode::REQUEST_TIMEOUT, detail));
         }
     };
-    let outcome = timeout(site.limits.publish_wait_max, submit(site, &body, format)).await;
-    answer(outcome.map_err(|_| no_room())??)
+    answer(submit(site, &body, format).await?)
+}
+
+fn no_room() -> Problem {
+    Problem::unavailable("The server is busy: publish again", RETRY)
 }
 
 /// The body in one piece; `None` if it has more than `max` bytes.
@@ -126,12 +128,11 @@ pub(crate) async fn submit(
     let events: Vec<&'static str> = items.iter().map(event_of).collect();
     let (reply, outcome) = oneshot::channel();
     let gone = || Problem::unavailable("The server is stopping: publish elsewhere", RETRY);
-    let command = PublishCommand { items, wall, reply };
-    site.inbox
-        .publishes
-        .send(command)
-        .await
-        .map_err(|_| gone())?;
+    // Only the way in is timed: what the driver has taken is answered by the engine's own deadline,
+    // with the ids.
+    let room = timeout(site.limits.publish_wait_max, site.inbox.publishes.reserve()).await;
+    let room = room.map_err(|_| no_room())?.map_err(|_| gone())?;
+    room.send(PublishCommand { items, wall, reply });
     let outcome = outcome.await.map_err(|_| gone())?;
     if let PublishOutcome::Accepted { .. } = outcome {
         events
