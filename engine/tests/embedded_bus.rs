@@ -8,7 +8,7 @@ use common::make::*;
 use common::words;
 use tradewire_engine::bus::{BusLimits, BusRequest, EmbeddedBus, LogPublish, StatePublish};
 use tradewire_engine::event::{LogKind, Payload, Topic};
-use tradewire_engine::ids::{PublishId, RequestId};
+use tradewire_engine::ids::RequestId;
 use tradewire_engine::time::{Timestamp, WallTime};
 
 struct Bus(EmbeddedBus);
@@ -29,7 +29,7 @@ impl Bus {
     /// Appends trades of `ann` under these keys, at a monotonic and a wall time.
     fn append(&mut self, ms: u64, wall: u64, ids: &[&str]) -> Vec<String> {
         let entry = |id: &&str| LogPublish {
-            id: PublishId::new(id).unwrap(),
+            id: key(id),
             kind: LogKind::TradeExecuted,
             user: user("ann"),
             payload: Payload::new(id),
@@ -49,7 +49,7 @@ impl Bus {
     /// Shares values, each of which is also its key.
     fn share(&mut self, ms: u64, values: &[(Topic, &str)]) -> Vec<String> {
         let value = |(topic, id): &(Topic, &str)| StatePublish {
-            id: PublishId::new(id).unwrap(),
+            id: key(id),
             topic: topic.clone(),
             payload: Payload::new(id),
         };

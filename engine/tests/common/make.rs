@@ -166,10 +166,15 @@ pub(crate) fn failed_trade(name: &str, text: &str) -> Publish {
     }
 }
 
+/// An idempotency key.
+pub(crate) fn key(id: &str) -> PublishId {
+    PublishId::new(id).unwrap()
+}
+
 /// The same item under an idempotency key.
 pub(crate) fn keyed(item: Publish, id: &str) -> Publish {
     Publish {
-        id: Some(PublishId::new(id).unwrap()),
+        id: Some(key(id)),
         ..item
     }
 }

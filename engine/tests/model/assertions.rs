@@ -143,7 +143,7 @@ impl Reference {
     }
 
     fn told(&mut self, conn: ConnId, control: &Control) -> Result<(), String> {
-        let now = self.now;
+        let (now, faults) = (self.now, self.faults);
         let state = self.conn(conn)?;
         ensure!(state.stage == Stage::Live, "{conn} is not in");
         match control {
@@ -166,10 +166,16 @@ impl Reference {
                 ensure!(state.told.is_none(), "{conn} was told twice to leave");
                 state.told = Some(now + core::time::Duration::from_millis(*reconnect_in_ms));
             }
-            Control::Error(_)
-            | Control::Resumed { .. }
-            | Control::Subscribed { .. }
-            | Control::Unsubscribed { .. } => {}
+            Control::Unsubscribed { symbols } => {
+                for symbol in symbols {
+                    state.symbols.remove(symbol);
+                    if faults {
+                        // A lost answer may let an older value through to a later subscription.
+                        state.seen.remove(&Topic::Quote(symbol.clone()));
+                    }
+                }
+            }
+            Control::Error(_) | Control::Resumed { .. } | Control::Subscribed { .. } => {}
         }
         Ok(())
     }

@@ -51,17 +51,6 @@ impl Reference {
                 }
             }
             ClientEvent::UnsubscribeWatchlist(Ok(symbols)) => {
-                let faults = self.faults;
-                let state = self.conns.get_mut(&conn).unwrap();
-                for symbol in symbols {
-                    state.symbols.remove(symbol);
-                    if faults {
-                        // A lost answer may let an older value through to a later subscription.
-                        state
-                            .seen
-                            .remove(&tradewire_engine::event::Topic::Quote(symbol.clone()));
-                    }
-                }
                 let symbols = symbols.clone();
                 self.expect_control(conn, ack, Control::Unsubscribed { symbols });
             }
@@ -140,7 +129,8 @@ impl Reference {
             calls.push(now);
             return true;
         }
-        let mut leave = calls.iter().map(|call| *call + window).map(|at| at.as_ms());
+        let leave = calls.iter().map(|call| *call + window);
+        let mut leave = leave.filter(|at| *at > now).map(|at| at.as_ms());
         let free_at = leave.find(|at| recent(*at) < limit).unwrap();
         let retry_after_ms = free_at - now.as_ms();
         self.expect_error(

@@ -29,6 +29,7 @@ pub(crate) struct Clients {
 struct Transport {
     outbox: VecDeque<Packet>,
     watch: Option<Pending>,
+    closing: bool,
 }
 
 #[derive(Clone, Copy)]
@@ -52,6 +53,15 @@ impl Clients {
 
     pub(crate) fn transports(&self) -> Vec<ConnId> {
         self.transports.keys().copied().collect()
+    }
+
+    /// Transports that the engine has had closed.
+    pub(crate) fn closing(&self) -> Vec<ConnId> {
+        let closing = self
+            .transports
+            .iter()
+            .filter(|(_, transport)| transport.closing);
+        closing.map(|(conn, _)| *conn).collect()
     }
 
     pub(crate) fn pick_transport(&self, pick: u8) -> Option<ConnId> {
@@ -132,6 +142,7 @@ impl Clients {
             Effect::Close { conn, flush, .. } => {
                 if let Some(transport) = self.transports.get_mut(conn) {
                     transport.watch = None;
+                    transport.closing = true;
                     if flush.is_zero() {
                         transport.outbox.clear();
                     }
@@ -226,20 +237,16 @@ impl World {
 
     pub(crate) fn connect(&mut self, conn: ConnId, hello: &Hello) -> Result<(), String> {
         let name = USERS[usize::from(hello.user) % USERS.len()];
-        let events = self.known_events();
         let last_event_id = match &hello.last {
             Last::Absent => LastEventId::Absent,
             Last::Malformed => LastEventId::Given(None),
-            Last::Known(pick) => {
-                // The newest are what clients come back with; now and then it is any.
-                let back = usize::from(*pick) % 30;
-                LastEventId::Given(
-                    events
-                        .len()
-                        .checked_sub(back + 1)
-                        .and_then(|at| events.get(&at))
-                        .copied(),
-                )
+            Last::Known(pick) | Last::Own(pick) => {
+                let user = matches!(hello.last, Last::Own(_)).then(|| make::user(name));
+                let events = self.reference.events_of(user.as_ref());
+                // Mostly a recent one, and now and then one of long ago.
+                let back = usize::from(*pick) % 64 / (1 + usize::from(*pick) / 64);
+                let back = back % events.len().max(1);
+                LastEventId::Given(events.into_iter().rev().nth(back))
             }
             Last::Forged => LastEventId::Given(Some(make::event(u64::MAX, 0))),
         };
@@ -251,9 +258,8 @@ impl World {
                 watchlist: names(list),
             }),
         });
-        let replaces = hello
-            .replaces
-            .and_then(|pick| self.clients.pick_transport(pick));
+        let members = self.reference.members(&make::user(name));
+        let replaces = hello.replaces.and_then(|pick| pick_from(&members, pick));
         // Two sessions a user, and now and then none.
         let session = match hello.session % 16 {
             0 => None,

@@ -22,8 +22,8 @@ pub(crate) struct Reference {
     pub(crate) conns: BTreeMap<ConnId, Conn>,
     /// The log of everyone that is young enough to be kept.
     pub(crate) history: Vec<(Timestamp, LogEntry)>,
-    /// The ids of all log events ever.
-    pub(crate) events: Vec<EventId>,
+    /// All log events ever, and whose they are.
+    pub(crate) events: Vec<(UserId, EventId)>,
     pub(crate) connects: BTreeMap<UserId, Vec<Timestamp>>,
     pub(crate) calls: BTreeMap<(UserId, Call), Vec<Timestamp>>,
     /// The bus's order of values, by payload, and the newest of each topic.
@@ -185,6 +185,13 @@ impl Reference {
             .collect()
     }
 
+    /// The ids of a user's log events, or of everyone's, oldest first.
+    pub(crate) fn events_of(&self, user: Option<&UserId>) -> Vec<EventId> {
+        let all = self.events.iter();
+        let theirs = all.filter(|(of, _)| user.is_none_or(|user| user == of));
+        theirs.map(|(_, id)| *id).collect()
+    }
+
     /// Whether log events concern a connection.
     pub(crate) fn wants_log(&self, conn: &Conn) -> bool {
         self.delivery == Delivery::All || conn.trades
@@ -244,7 +251,10 @@ impl Reference {
         let claim = &state.auth.user;
         let refusal = match (verdict, claim) {
             (SessionVerdict::Unavailable, _) => {
-                return self.expect_close(conn, CloseReason::SessionStore);
+                // Closed as when no answer comes, and at once.
+                let overdue = Stage::LookingUp(request, self.now);
+                self.conns.get_mut(&conn).unwrap().stage = overdue;
+                return;
             }
             (SessionVerdict::Unknown, _) => Err(Refusal::UnknownSession),
             (_, UserClaim::Malformed) => Err(Refusal::MalformedUser),
@@ -352,7 +362,7 @@ impl Reference {
     fn log_arrived(&mut self, entries: &[LogEntry]) {
         for entry in entries {
             self.history.push((self.now, entry.clone()));
-            self.events.push(entry.id);
+            self.events.push((entry.user.clone(), entry.id));
             for member in self.members(&entry.user) {
                 let state = &self.conns[&member];
                 if state.stage == Stage::Live && self.wants_log(state) {

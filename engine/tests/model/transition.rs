@@ -74,7 +74,9 @@ pub(crate) enum Claim {
 pub(crate) enum Last {
     Absent,
     Malformed,
-    /// One that exists, of whomever.
+    /// One of the user's own.
+    Own(u8),
+    /// One of anyone's.
     Known(u8),
     /// One that does not.
     Forged,
@@ -150,15 +152,15 @@ fn transition() -> impl Strategy<Value = Transition> {
             .prop_map(|(pick, call, ack)| Transition::Emit { pick, call, ack }),
         1 => (any::<u8>(), 1..30u8).prop_map(|(pick, times)| Transition::Flood { pick, times }),
         30 => prop::collection::vec(item(), 1..6).prop_map(|items| Transition::Publish { items }),
-        40 => (channel(), 1..6u8)
+        40 => (channel(), 1..20u8)
             .prop_map(|(channel, count)| Transition::BusSays { channel, count }),
         1 => Just(Transition::BusLoses),
-        1 => prop::bool::weighted(0.7).prop_map(Transition::BusUp),
+        2 => prop::bool::weighted(0.8).prop_map(Transition::BusUp),
         25 => (any::<u8>(), 1..12u8).prop_map(|(pick, packets)| Transition::Read { pick, packets }),
         3 => prop::option::of(any::<u8>()).prop_map(|pick| Transition::Look { pick }),
-        12 => (0..1_500u32).prop_map(|ms| Transition::Pass { ms }),
+        12 => (0..250u32).prop_map(|ms| Transition::Pass { ms }),
         2 => (0..40_000u32).prop_map(|ms| Transition::Pass { ms }),
-        2 => (0..8_000u32).prop_map(|ms| Transition::Oversleep { ms }),
+        1 => (0..8_000u32).prop_map(|ms| Transition::Oversleep { ms }),
         2 => any::<u8>().prop_map(|pick| Transition::Leave { pick }),
         6 => any::<u8>().prop_map(|pick| Transition::Vanish { pick }),
         2 => (any::<u8>(), any::<u8>()).prop_map(|(pick, what)| Transition::Ghost { pick, what }),
@@ -178,7 +180,8 @@ fn hello() -> impl Strategy<Value = Hello> {
     let last = prop_oneof![
         6 => Just(Last::Absent),
         1 => Just(Last::Malformed),
-        8 => any::<u8>().prop_map(Last::Known),
+        8 => any::<u8>().prop_map(Last::Own),
+        1 => any::<u8>().prop_map(Last::Known),
         1 => Just(Last::Forged),
     ];
     let wishes = prop::option::weighted(0.95, (any::<bool>(), any::<bool>(), symbols(0)));

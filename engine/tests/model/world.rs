@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use tradewire_engine::bus::{BusLimits, BusRequest, EmbeddedBus};
+use tradewire_engine::effect::{Note, PublishOutcome};
 use tradewire_engine::event::{Publish, Topic};
 use tradewire_engine::ids::{ConnId, RequestId};
 use tradewire_engine::input::{BusOutcome, SessionVerdict};
@@ -35,6 +36,8 @@ pub(crate) struct World {
     numbered: u64,
     /// What happened, in words.
     pub(crate) story: Vec<String>,
+    /// How often each kind of effect was seen.
+    pub(crate) kinds: BTreeMap<&'static str, u64>,
     /// How many inputs the engine was given.
     pub(crate) inputs: u64,
 }
@@ -44,8 +47,8 @@ fn limits() -> Limits {
     let seconds = core::time::Duration::from_secs;
     Limits {
         connections_per_user_max: 3,
-        connects_per_user_minute_max: 15,
-        connections_max: 14,
+        connects_per_user_minute_max: 10,
+        connections_max: 15,
         handshakes_max: 3,
         symbols_per_connection_max: 4,
         events_per_second_max: 10,
@@ -83,6 +86,7 @@ impl World {
             published: 0,
             numbered: 0,
             story: Vec::new(),
+            kinds: BTreeMap::new(),
             inputs: 0,
         }
     }
@@ -201,6 +205,7 @@ impl World {
         for effect in effects.list() {
             self.story
                 .push(format!("    {}", words::effect(effect, &effects)));
+            *self.kinds.entry(kind(effect)).or_default() += 1;
             self.reference.see(effect, &effects, &self.clients)?;
             self.clients.see(effect, &effects);
             match effect {
@@ -303,6 +308,9 @@ impl World {
     }
 
     fn pass(&mut self, ms: u64) -> Result<(), String> {
+        for conn in self.clients.closing() {
+            self.input(Input::Closed { conn })?;
+        }
         let until = Timestamp::from_ms(self.now.as_ms() + ms);
         while let Some((at, _)) = self.engine.next_deadline()
             && at <= until
@@ -378,8 +386,46 @@ impl World {
         }
         self.reference.settled(&self.clients)
     }
+}
 
-    pub(crate) fn known_events(&self) -> BTreeMap<usize, tradewire_engine::ids::EventId> {
-        self.reference.events.iter().copied().enumerate().collect()
+/// What an effect counts as when it is asked what a run has reached.
+fn kind(effect: &Effect) -> &'static str {
+    match effect {
+        Effect::AnswerPublish { outcome, .. } => match outcome {
+            PublishOutcome::Accepted { .. } => "accepted",
+            PublishOutcome::Draining => "draining answered",
+            PublishOutcome::Unavailable { .. } => "unavailable",
+        },
+        Effect::Close { reason, .. } => reason.name(),
+        Effect::Drained => "drained",
+        Effect::MeasureAll => "all measured",
+        Effect::Note(Note::Congested { .. }) => "congested",
+        Effect::Note(Note::Conflated { .. }) => "conflated",
+        Effect::Note(Note::RateLimited { .. }) => "rate limited",
+        Effect::Note(Note::RequestTimedOut { .. }) => "timed out",
+        Effect::Note(Note::Resumed {
+            recovered,
+            replayed,
+            ..
+        }) => match (recovered, replayed) {
+            (false, _) => "unrecovered",
+            (true, 0..8) => "recovered",
+            (true, _) => "recovered over the outbox",
+        },
+        Effect::Note(Note::StaleState { .. }) => "stale",
+        Effect::Note(Note::Uncongested { .. }) => "uncongested",
+        Effect::Refuse { reason, .. } => reason.name(),
+        Effect::RefuseHandshake { reason, .. } => reason.name(),
+        Effect::Acknowledge { .. }
+        | Effect::Admit { .. }
+        | Effect::AllowHandshake { .. }
+        | Effect::Bus(_)
+        | Effect::Deliver { .. }
+        | Effect::LookUpSession { .. }
+        | Effect::Measure { .. }
+        | Effect::Note(_)
+        | Effect::Release { .. }
+        | Effect::Send { .. }
+        | Effect::Watch { .. } => "other",
     }
 }
