@@ -11,6 +11,8 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use crate::http::Web;
 use crate::metrics::Metrics;
@@ -34,12 +36,30 @@ pub(crate) struct AcceptLimits {
     pub(crate) stall_max: Duration,
 }
 
-/// Accepts until it is dropped.
+/// The connections that carry HTTP, and how they are asked to end.
+#[derive(Debug, Default)]
+pub(crate) struct Ending {
+    asked: CancellationToken,
+    connections: TaskTracker,
+}
+
+impl Ending {
+    /// Lets requests under way be answered, within `limit`, and takes no more.
+    pub(crate) async fn end(&self, limit: Duration) {
+        self.asked.cancel();
+        self.connections.close();
+        // What takes longer ends with the process.
+        let _ = tokio::time::timeout(limit, self.connections.wait()).await;
+    }
+}
+
+/// Accepts until it is dropped; [`Ending::end`] then ends what was accepted.
 pub(crate) async fn accept<L>(
     mut listener: L,
     web: Web,
     metrics: Arc<Metrics>,
     limits: AcceptLimits,
+    ending: &Ending,
 ) where
     L: Listener,
     L::Stream: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
@@ -58,16 +78,16 @@ pub(crate) async fn accept<L>(
             metrics.streams_refused.inc();
             continue;
         };
-        let web = web.clone();
-        tokio::spawn(async move {
-            serve(stream, web, limits).await;
+        let (web, asked) = (web.clone(), ending.asked.clone());
+        ending.connections.spawn(async move {
+            serve(stream, web, limits, asked).await;
             drop(place);
         });
     }
 }
 
 /// Serves one connection to its end, or until it is upgraded.
-async fn serve<S>(stream: S, web: Web, limits: AcceptLimits)
+async fn serve<S>(stream: S, web: Web, limits: AcceptLimits, asked: CancellationToken)
 where
     S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
 {
@@ -77,13 +97,21 @@ where
         let (web, line) = (web.clone(), Arc::clone(&line));
         async move { Ok::<_, std::convert::Infallible>(web.serve(request.map(Body::new), line).await) }
     });
-    let served = http1::Builder::new()
+    let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(limits.head_max)
         .max_buf_size(HEAD_BYTES_MAX)
         .serve_connection(TokioIo::new(stream), service)
-        .with_upgrades()
-        .await;
+        .with_upgrades();
+    tokio::pin!(connection);
+    let served = tokio::select! {
+        biased;
+        served = &mut connection => served,
+        () = asked.cancelled() => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
     if let Err(error) = served {
         // Clients that vanish or send nonsense are daily business.
         tracing::debug!(%error, "connection ended");

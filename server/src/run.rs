@@ -17,7 +17,7 @@ use tradewire_engine::limits::LimitsError;
 use tradewire_engine::parse::BodyFormat;
 use tradewire_engine::{CONGESTED_CONTROLS_MAX, Engine};
 
-use crate::accept::{AcceptLimits, accept};
+use crate::accept::{AcceptLimits, Ending, accept};
 use crate::bus::Embedded;
 use crate::clock::Clock;
 use crate::config::{Config, Secret};
@@ -74,6 +74,9 @@ pub enum StartError {
     #[error("the Socket.IO namespace was not made")]
     Namespace,
 }
+
+/// How long, once every client is gone, HTTP answers under way may take to be written.
+const ANSWERS_MAX: Duration = Duration::from_millis(500);
 
 /// Packets that socketioxide and engineioxide put into a socket's buffer on their own: CONNECT,
 /// pings, noops, the answers to unknown namespaces.
@@ -139,6 +142,7 @@ pub async fn run<N: Net, C: Clock>(
     tracing::info!(%address, "WebSocket server initialized");
     // Whoever started it may not care.
     let _ = started.send(address);
+    let ending = Ending::default();
     let running = driver.run(outlets, notices_out, shutdown);
     let demo = async {
         if config.demo {
@@ -149,9 +153,11 @@ pub async fn run<N: Net, C: Clock>(
     tokio::select! {
         biased;
         () = running => {}
-        () = accept(listener, web, metrics, limits) => {}
+        () = accept(listener, web, metrics, limits, &ending) => {}
         () = demo => {}
     }
+    // Answers that were given are written, so that nobody publishes again what was taken.
+    ending.end(ANSWERS_MAX).await;
     Ok(())
 }
 

@@ -22,6 +22,15 @@ async function flood(server, symbol, user) {
   }
 }
 
+/** A client that subscribed and reads no more. */
+async function stopped(server) {
+  const slow = await rawConnect(server);
+  slow.send(eventPacket('subscribe:watchlist', ['SLOW']));
+  await slow.nextStarting('42["subscription:confirmed"');
+  slow.ws._socket.pause();
+  return slow;
+}
+
 const data = (raw, event) => raw.all.filter((frame) => String(frame).startsWith(`42["${event}"`))
   .map((frame) => JSON.parse(String(frame).slice(2))[1]);
 
@@ -33,10 +42,7 @@ describe('a client that stops reading', () => {
     const healthy = await connect(server);
     healthy.emit('subscribe:watchlist', ['SLOW']);
     await once(healthy, 'subscription:confirmed');
-    const slow = await rawConnect(server);
-    slow.send(eventPacket('subscribe:watchlist', ['SLOW']));
-    await slow.nextStarting('42["subscription:confirmed"');
-    slow.ws._socket.pause();
+    const slow = await stopped(server);
 
     await flood(server, 'SLOW', slow.user);
     assert.equal((await health(server)).congestedConnections, 1);
@@ -80,10 +86,7 @@ describe('a client that stops reading', () => {
 
   test('is closed when it stays congested too long, and its slot is free', async () => {
     const server = await startForTest({ [V.CONGESTED_MAX_MS]: 300 });
-    const slow = await rawConnect(server);
-    slow.send(eventPacket('subscribe:watchlist', ['SLOW']));
-    await slow.nextStarting('42["subscription:confirmed"');
-    slow.ws._socket.pause();
+    const slow = await stopped(server);
     await flood(server, 'SLOW', slow.user);
     await eventually(async () => (await health(server)).activeConnections === 0, DEADLINE_MS, 'it is closed');
     assert.ok(server.logged('slow_time'));
@@ -93,10 +96,7 @@ describe('a client that stops reading', () => {
 
   test('is closed when it is owed more trades than allowed', async () => {
     const server = await startForTest({ [V.CONGESTED_LOG_EVENTS_MAX]: 10 });
-    const slow = await rawConnect(server);
-    slow.send(eventPacket('subscribe:watchlist', ['SLOW']));
-    await slow.nextStarting('42["subscription:confirmed"');
-    slow.ws._socket.pause();
+    const slow = await stopped(server);
     await flood(server, 'SLOW', slow.user);
     await eventually(async () => (await health(server)).activeConnections === 0, DEADLINE_MS, 'it is closed');
     assert.ok(server.logged('slow_log'));
