@@ -7,7 +7,7 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use crate::connection::{Connection, Life, LookUp, Member, Stage, Wishes};
+use crate::connection::{CONNECTS_MAX, Connection, Life, LookUp, Member, Stage, Wishes};
 use crate::deadlines::Due;
 use crate::effect::{Effect, Effects, Note};
 use crate::engine::{Engine, TopicState, User};
@@ -40,6 +40,7 @@ impl Engine {
         self.crowd.insert(Connection {
             id: conn,
             handshake_until,
+            connects: 0,
             stage: Stage::Handshaking,
         });
         self.deadlines.handshakes.insert((handshake_until, conn));
@@ -64,15 +65,16 @@ impl Engine {
         cookie: Option<SessionId>,
         effects: &mut Effects,
     ) {
-        let Some(connection) = self.crowd.get(conn) else {
+        let Some(connection) = self.crowd.get_mut(conn) else {
             return;
         };
         let handshake_until = connection.handshake_until;
         if connection.stage != Stage::Handshaking {
             return;
         }
-        if self.drain.is_some() {
-            self.close(conn, CloseReason::Draining, effects);
+        connection.connects += 1;
+        if connection.connects > CONNECTS_MAX {
+            self.close(conn, CloseReason::Flood, effects);
             return;
         }
         let Some(session) = auth.session.clone().or(cookie) else {

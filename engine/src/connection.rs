@@ -20,8 +20,13 @@ pub(crate) struct Connection {
     pub(crate) id: ConnId,
     /// Until when it must be admitted; a refused CONNECT does not move it.
     pub(crate) handshake_until: Timestamp,
+    /// How many CONNECTs it sent.
+    pub(crate) connects: u32,
     pub(crate) stage: Stage,
 }
+
+/// CONNECTs that one transport may send: a stock client sends one. Over it: closed.
+pub(crate) const CONNECTS_MAX: u32 = 10;
 
 /// How far a connection has come.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

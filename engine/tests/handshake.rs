@@ -517,3 +517,21 @@ fn time_that_goes_back_is_a_fault_of_the_driver() {
     node.jump(1);
     node.input(Input::Woke);
 }
+
+#[test]
+fn a_transport_that_sends_connect_for_the_eleventh_time_is_closed() {
+    let mut node = Node::new();
+    node.handshake(c(0));
+    let nobody = Auth {
+        session: None,
+        ..hello("ann")
+    };
+    for _ in 0..10 {
+        let refused = node.connect(c(0), nobody.clone());
+        assert_eq!(refused[1], "note refused c0 no_session");
+    }
+    assert_eq!(
+        node.connect(c(0), nobody),
+        ["note closing c0 - flood", "close c0 flood flush 1.000s"]
+    );
+}
