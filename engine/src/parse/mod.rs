@@ -20,6 +20,3 @@ pub use auth::{Auth, InvalidSubscriptions, LastEventId, Subscriptions, UserClaim
 pub use client_event::{ClientEvent, InvalidSymbols, client_event};
 pub use publish::{BodyFormat, publish};
 pub use publish_error::{FieldFault, Place, PublishError};
-
-#[cfg(test)]
-mod fuzz;

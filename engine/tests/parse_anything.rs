@@ -1,14 +1,13 @@
 //! What holds for any input at all: nothing panics, and what is accepted is well formed.
 
-use alloc::string::{String, ToString};
-use alloc::vec::Vec;
-use core::ops::ControlFlow::{self, Continue};
+#![allow(clippy::indexing_slicing, reason = "a test that cannot go on fails")]
+
+use std::ops::ControlFlow::{self, Continue};
 
 use proptest::prelude::*;
-
-use super::{BodyFormat, auth, client_event, json, publish};
-use crate::limits::ParseLimits;
-use crate::time::WallTime;
+use tradewire_engine::limits::ParseLimits;
+use tradewire_engine::parse::{BodyFormat, auth, client_event, json, publish};
+use tradewire_engine::time::WallTime;
 
 /// Valid inputs of every kind, to be damaged.
 const SEEDS: [&str; 6] = [
@@ -126,12 +125,12 @@ proptest! {
     ) {
         let fields: Vec<String> = keys
             .iter()
-            .map(|key| alloc::format!("{}:{}", json::quote(key), json::quote(&text)))
+            .map(|key| std::format!("{}:{}", json::quote(key), json::quote(&text)))
             .collect();
-        let data = alloc::format!("{{{}}}", fields.join(","));
-        let body = alloc::format!(r#"{{"event":"market:status","data":{data}}}"#);
+        let data = std::format!("{{{}}}", fields.join(","));
+        let body = std::format!(r#"{{"event":"market:status","data":{data}}}"#);
         let items = publish(body.as_bytes(), BodyFormat::Json, WallTime::default(), &ParseLimits::default());
-        let items = items.map_err(|error| TestCaseError::fail(alloc::format!("{error}")))?;
+        let items = items.map_err(|error| TestCaseError::fail(std::format!("{error}")))?;
         let open = data.strip_suffix('}').unwrap_or_default();
         prop_assert!(items.iter().all(|item| item.payload.text().starts_with(open)));
         for item in items {
