@@ -124,9 +124,7 @@ impl Engine {
 
     /// The deadline: whatever is left is ended by the process's exit.
     pub(crate) fn end_drain(&mut self, effects: &mut Effects) {
-        if let Some(drain) = &mut self.drain
-            && !drain.finished
-        {
+        if let Some(drain) = &mut self.drain {
             drain.finished = true;
             effects.push(Effect::Drained);
         }
