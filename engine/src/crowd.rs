@@ -281,6 +281,14 @@ impl Crowd {
 
     /// Orders the measurements that are due.
     pub(crate) fn ask(&mut self, effects: &mut Effects) {
+        if self.pending_bytes >= self.ask_all_at {
+            self.ask_all_at = u64::MAX;
+            // One measurement of each is enough: a second one, taken at the same moment, would not
+            // know what was handed over after the first.
+            self.to_ask.clear();
+            effects.push(Effect::MeasureAll);
+            return;
+        }
         let mut to_ask = core::mem::take(&mut self.to_ask);
         to_ask.sort_unstable();
         to_ask.dedup();
@@ -291,10 +299,6 @@ impl Crowd {
         }
         // Kept for its memory.
         self.to_ask = to_ask;
-        if self.pending_bytes >= self.ask_all_at {
-            self.ask_all_at = u64::MAX;
-            effects.push(Effect::MeasureAll);
-        }
     }
 
     /// Marks a member congested if it is not yet, and has the driver tell when there is room.

@@ -233,7 +233,7 @@ pub enum Note {
         /// Which topic.
         topic: Topic,
     },
-    /// A client that was in is gone.
+    /// A client that was in is gone, and not because the server closed it.
     Disconnected {
         /// Which connection.
         conn: ConnId,

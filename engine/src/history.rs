@@ -14,7 +14,7 @@ use crate::ids::{EventId, UserId};
 use crate::limits::Limits;
 use crate::time::Timestamp;
 
-/// What an entry costs beside its payload: the entry, its places in two queues, its share of a table.
+/// What an entry costs beside its payload and its user's name: the entry, its places in two queues, its share of a table.
 const ENTRY_OVERHEAD: u64 = 160;
 
 /// A kept entry and its number.
@@ -27,7 +27,7 @@ pub(crate) struct Kept {
 impl Kept {
     /// What the entry is charged to the history.
     pub(crate) fn bytes(&self) -> u64 {
-        self.entry.payload.bytes() as u64 + ENTRY_OVERHEAD
+        (self.entry.payload.bytes() + self.entry.user.as_str().len()) as u64 + ENTRY_OVERHEAD
     }
 }
 

@@ -1,6 +1,7 @@
 //! Every bound of the engine in one place, with its unit, its default and what happens at its edge.
 //!
-//! The defaults are the contract's. A limit that is not here cannot be reached from outside.
+//! The defaults are the contract's. Bounds that nobody sets are constants beside what they bound:
+//! `CONNECTS_MAX`, [`crate::CONGESTED_CONTROLS_MAX`], [`crate::bus::BusLimits`].
 
 use core::time::Duration;
 

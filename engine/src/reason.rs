@@ -143,9 +143,6 @@ pub enum Call {
 }
 
 impl Call {
-    /// All of them, in the order of their index.
-    pub const ALL: [Self; 3] = [Self::Portfolio, Self::Trades, Self::Watchlist];
-
     /// The client's event.
     #[must_use]
     pub fn event(self) -> &'static str {

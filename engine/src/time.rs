@@ -1,7 +1,7 @@
 //! Time as the engine sees it: a number that the driver supplies, never a clock that it reads.
 
 use core::fmt;
-use core::ops::{Add, Sub};
+use core::ops::Add;
 use core::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -38,14 +38,6 @@ impl Add<Duration> for Timestamp {
 
     fn add(self, span: Duration) -> Self {
         Self(self.0.saturating_add(millis(span)))
-    }
-}
-
-impl Sub<Duration> for Timestamp {
-    type Output = Self;
-
-    fn sub(self, span: Duration) -> Self {
-        Self(self.0.saturating_sub(millis(span)))
     }
 }
 

@@ -219,11 +219,11 @@ fn the_history_forgets_an_event_at_the_end_of_its_time() {
 
 #[test]
 fn the_history_ends_at_its_bytes_and_forgets_the_oldest_first() {
-    // An event is charged its payload and 160 bytes.
-    let mut node = Node::with(|limits| limits.history_bytes_max = 3 * 167);
+    // An event is charged its payload, its user's name and 160 bytes.
+    let mut node = Node::with(|limits| limits.history_bytes_max = 3 * 170);
     trades(&mut node, 1..=3);
     assert_eq!(node.engine.stats().history_events, 3);
-    assert_eq!(node.engine.stats().history_bytes, 3 * 167);
+    assert_eq!(node.engine.stats().history_bytes, 3 * 170);
     node.publish(vec![trade("bob", "{\"n\":4}")]);
     assert_eq!(node.engine.stats().history_events, 3);
     let lines = node.join(c(0), hello("ann").resuming(event(0, 1)));

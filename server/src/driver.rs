@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::future::{Either, pending};
 use socketioxide_core::Sid;
@@ -10,6 +11,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tradewire_engine::effect::PublishOutcome;
 use tradewire_engine::ids::{ConnId, RequestId, SocketId};
 use tradewire_engine::reason::{Refusal, Unavailable};
+use tradewire_engine::time::Timestamp;
 use tradewire_engine::{Effects, Engine, Input};
 
 use crate::bus::Bus;
@@ -100,7 +102,7 @@ pub(crate) struct Driver<C> {
     pub(crate) drained: bool,
     effects: Effects,
     last_publish: u64,
-    draining: bool,
+    draining_since: Option<Timestamp>,
     notices: Notices,
 }
 
@@ -146,19 +148,20 @@ impl<C: Clock> Driver<C> {
             drained: false,
             effects: Effects::new(),
             last_publish: 0,
-            draining: false,
+            draining_since: None,
             notices,
         }
     }
 
-    /// Runs until a drain is over.
+    /// Runs until a drain is over, and tells how much of its time is left.
     pub(crate) async fn run(
         mut self,
         mut outlets: Outlets,
         mut notices: mpsc::UnboundedReceiver<Notice>,
         mut shutdown: watch::Receiver<Shutdown>,
-    ) {
+    ) -> Duration {
         let mut batch = Batch::default();
+        let mut asked = true;
         while !self.drained {
             let wake = match self.engine.next_deadline() {
                 Some((at, _)) => Either::Left(tokio::time::sleep_until(self.clock.instant(at))),
@@ -167,10 +170,13 @@ impl<C: Clock> Driver<C> {
             // Biased, so that nothing is left to chance; every queue gets its turn below.
             tokio::select! {
                 biased;
-                changed = shutdown.changed() => match changed {
+                changed = shutdown.changed(), if asked => match changed {
                     Ok(()) => self.shut_down(*shutdown.borrow_and_update()),
-                    // Whoever could ask for a shutdown is gone.
-                    Err(_) => self.shut_down(Shutdown::Now),
+                    Err(_) => {
+                        // Whoever could ask for a shutdown is gone.
+                        asked = false;
+                        self.shut_down(Shutdown::Now);
+                    }
                 },
                 _ = notices.recv_many(&mut batch.notices, TURN) => {}
                 _ = outlets.commands.recv_many(&mut batch.commands, TURN) => {}
@@ -180,6 +186,9 @@ impl<C: Clock> Driver<C> {
             batch.fill(&mut outlets, &mut notices);
             self.handle_batch(&mut batch);
         }
+        let deadline = self.engine.config().limits.drain_deadline;
+        let begun = self.draining_since.unwrap_or_default();
+        deadline.saturating_sub(self.clock.now().since(begun))
     }
 
     fn handle_batch(&mut self, batch: &mut Batch) {
@@ -206,8 +215,8 @@ impl<C: Clock> Driver<C> {
     }
 
     fn start_drain(&mut self) {
-        if !self.draining {
-            self.draining = true;
+        if self.draining_since.is_none() {
+            self.draining_since = Some(self.clock.now());
             let wall = self.clock.wall();
             self.handle(Input::DrainStarted { wall });
         }
@@ -219,8 +228,7 @@ impl<C: Clock> Driver<C> {
             Notice::Connected(conn) => self.handle(Input::Connected { conn }),
             Notice::Disconnected(conn) => self.handle(Input::Disconnected { conn }),
             Notice::Room(conn) => {
-                if let Some(seat) = self.seats.get(conn) {
-                    let pending = seat.link.pending();
+                if let Some(pending) = self.seats.get(conn).and_then(|seat| seat.link.room()) {
                     self.handle(Input::OutboxMeasured { conn, pending });
                 }
             }
@@ -267,7 +275,7 @@ impl<C: Clock> Driver<C> {
             Command::Report { reply } => {
                 let report = Report {
                     stats: self.engine.stats(),
-                    draining: self.draining,
+                    draining: self.draining_since.is_some(),
                 };
                 // Whoever asked may have given up.
                 let _ = reply.send(report);

@@ -2,7 +2,8 @@
 //!
 //! The gate asks the driver whether a handshake may go on, hands socketioxide requests cut down to
 //! what it needs, sees what polls carry away, and can end a session that has no stream of its own.
-//! It decides nothing.
+//! Who may come in is the engine's to say; of itself the gate turns away only what would have socketioxide
+//! hold too much: sessions in all, and answers to a client that posts and does not poll.
 
 use std::collections::HashMap;
 use std::convert::Infallible;

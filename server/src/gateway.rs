@@ -136,7 +136,7 @@ impl MessageHandler<Sender, ()> for Events {
             event,
             ack,
         };
-        if self.gateway.inbox.commands.try_send(command).is_err() {
+        if self.gateway.inbox.commands.try_send(command).is_err() && !self.link.is_closed() {
             // Overloaded. Dropping the event would be silent; a client that is closed comes back.
             tracing::warn!(conn = %self.link.conn(), "WebSocket closed: the server is overloaded");
             self.link.abort();

@@ -1,6 +1,6 @@
 //! A Socket.IO server for live trading dashboards.
 //!
-//! The server moves bytes, asks the engine, and does what it says: it decides nothing. [`run`] is
+//! The server moves bytes, asks the engine, and does what it says. [`run`] is
 //! handed its network, clock, seeds and shutdown, so that production and simulation run the same code.
 //!
 //! `gate` → socketioxide → `gateway` → `driver` → engine → `perform` → socketioxide is the way of a

@@ -40,9 +40,9 @@ pub(crate) struct Link {
     conn: ConnId,
     notices: Notices,
     handed_bytes: AtomicU64,
-    handed_packets: AtomicU32,
+    handed_packets: AtomicU64,
     written_bytes: AtomicU64,
-    written_packets: AtomicU32,
+    written_packets: AtomicU64,
     /// Tell the driver when pending has come down to `watch_at_most`.
     watching: AtomicBool,
     watch_at_most_bytes: AtomicU64,
@@ -62,9 +62,9 @@ impl Link {
             conn,
             notices,
             handed_bytes: AtomicU64::new(0),
-            handed_packets: AtomicU32::new(0),
+            handed_packets: AtomicU64::new(0),
             written_bytes: AtomicU64::new(0),
-            written_packets: AtomicU32::new(0),
+            written_packets: AtomicU64::new(0),
             watching: AtomicBool::new(false),
             watch_at_most_bytes: AtomicU64::new(0),
             watch_at_most_packets: AtomicU32::new(0),
@@ -98,7 +98,7 @@ impl Link {
         self.written_bytes
             .fetch_add(written.bytes, Ordering::Relaxed);
         self.written_packets
-            .fetch_add(written.packets, Ordering::SeqCst);
+            .fetch_add(u64::from(written.packets), Ordering::SeqCst);
         self.written.notify_waiters();
         self.tell_if_room();
     }
@@ -115,10 +115,12 @@ impl Link {
                 .handed_bytes
                 .load(Ordering::Relaxed)
                 .saturating_sub(bytes),
-            packets: self
-                .handed_packets
-                .load(Ordering::Relaxed)
-                .saturating_sub(packets),
+            packets: u32::try_from(
+                self.handed_packets
+                    .load(Ordering::Relaxed)
+                    .saturating_sub(packets),
+            )
+            .unwrap_or(u32::MAX),
         }
     }
 
@@ -133,13 +135,26 @@ impl Link {
         self.tell_if_room();
     }
 
-    fn tell_if_room(&self) {
-        if !self.watching.load(Ordering::SeqCst) {
-            return;
-        }
+    /// What is pending, if it is still as little as was asked for; else goes on watching. The driver
+    /// may have handed over more after it was told.
+    pub(crate) fn room(&self) -> Option<Pending> {
         let pending = self.pending();
-        if pending.bytes <= self.watch_at_most_bytes.load(Ordering::Relaxed)
+        if self.is_room(pending) {
+            return Some(pending);
+        }
+        self.watching.store(true, Ordering::SeqCst);
+        self.tell_if_room();
+        None
+    }
+
+    fn is_room(&self, pending: Pending) -> bool {
+        pending.bytes <= self.watch_at_most_bytes.load(Ordering::Relaxed)
             && pending.packets <= self.watch_at_most_packets.load(Ordering::Relaxed)
+    }
+
+    fn tell_if_room(&self) {
+        if self.watching.load(Ordering::SeqCst)
+            && self.is_room(self.pending())
             && self.watching.swap(false, Ordering::SeqCst)
         {
             // The driver is gone only when the server is.
@@ -301,6 +316,24 @@ mod tests {
             packets: 0,
         });
         assert_eq!(told.try_recv(), Ok(Notice::Room(link.conn())));
+    }
+
+    #[test]
+    fn room_that_was_taken_again_is_watched_for_again() {
+        let (link, mut told) = link();
+        let one = Pending {
+            bytes: 100,
+            packets: 1,
+        };
+        link.hand(100);
+        link.watch(one);
+        assert_eq!(told.try_recv(), Ok(Notice::Room(link.conn())));
+        link.hand(100);
+        assert_eq!(link.room(), None);
+        assert!(told.try_recv().is_err());
+        link.wrote(one);
+        assert_eq!(told.try_recv(), Ok(Notice::Room(link.conn())));
+        assert_eq!(link.room(), Some(one));
     }
 
     #[tokio::test(start_paused = true)]

@@ -60,7 +60,9 @@ async fn serve(config: Config) -> Result<(), Box<dyn std::error::Error>> {
     }
     let publish_token = config.publish_token.clone().unwrap_or_else(|| {
         let token = format!("{:032x}", rng.random::<u128>());
-        tracing::warn!("PUBLISH_TOKEN is not set; for this run it is {token}");
+        say(&format!(
+            "PUBLISH_TOKEN is not set; for this run it is {token}"
+        ));
         Secret::new(&token)
     });
     let (shutdown, asked) = watch::channel(Shutdown::No);
@@ -80,6 +82,15 @@ async fn serve(config: Config) -> Result<(), Box<dyn std::error::Error>> {
     served?;
     tracing::info!("WebSocket server stopped");
     Ok(())
+}
+
+/// Says what must be known whatever is logged.
+fn say(text: &str) {
+    if tracing::enabled!(tracing::Level::WARN) {
+        tracing::warn!("{text}");
+    } else {
+        let _ = writeln!(std::io::stderr(), "tradewire: {text}");
+    }
 }
 
 /// The first SIGTERM or SIGINT drains, the second ends the drain.

@@ -2,8 +2,8 @@
 
 use std::fmt;
 
+use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
-use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
@@ -27,11 +27,11 @@ pub(crate) struct Event {
 /// What a publish request is counted by.
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 pub(crate) struct Status {
-    status: PublishStatus,
+    status: &'static str,
 }
 
 /// How a publish request was answered.
-#[derive(Clone, Copy, Debug, Hash, PartialEq, Eq, EncodeLabelValue)]
+#[derive(Clone, Copy, Debug, Hash, PartialEq, Eq)]
 pub(crate) enum PublishStatus {
     /// 202
     Accepted,
@@ -97,7 +97,11 @@ impl Metrics {
                 "TCP connections closed at once because there were too many",
             ),
             admitted: counter(r, "connections_admitted", "Clients let in"),
-            disconnected: counter(r, "connections_ended", "Clients that were in and are gone"),
+            disconnected: counter(
+                r,
+                "connections_ended",
+                "Clients that were in and left by themselves; transports_closed counts the others",
+            ),
             closed: family(r, "transports_closed", "Transports closed by the server"),
             refused: family(
                 r,
@@ -111,11 +115,7 @@ impl Metrics {
                 "events_delivered",
                 "Events handed over, one for each recipient",
             ),
-            published: family(
-                r,
-                "events_published",
-                "Events ordered by the bus, one for each",
-            ),
+            published: family(r, "events_published", "Items accepted from publishers"),
             publishes: family(r, "publish_requests", "Publish requests answered"),
             congestions: counter(r, "congestions", "Outboxes that came over their bound"),
             conflated: counter(
@@ -204,6 +204,11 @@ impl Metrics {
 
     /// Counts a publish request's answer.
     pub(crate) fn publish_answered(&self, status: PublishStatus) {
+        let status = match status {
+            PublishStatus::Accepted => "accepted",
+            PublishStatus::Refused => "refused",
+            PublishStatus::Unavailable => "unavailable",
+        };
         self.publishes.get_or_create(&Status { status }).inc();
     }
 

@@ -31,7 +31,7 @@ pub(crate) fn log(note: &Note, sid: impl Fn(ConnId) -> Option<Sid>) {
         }
         Note::IdleUserForgotten => debug!("idle user forgotten: too many are remembered"),
         Note::RateLimited { conn, user, call } => {
-            info!(%conn, %user, event = call.event(), "WebSocket call rate-limited");
+            debug!(%conn, %user, event = call.event(), "WebSocket call rate-limited");
         }
         Note::Refused { conn, reason } => {
             info!(%conn, reason = reason.name(), "WebSocket connection refused");

@@ -169,11 +169,15 @@ impl<C: Clock> Driver<C> {
         else {
             return;
         };
+        if link.is_closed() {
+            return;
+        }
         link.hand(bytes as u64);
         if self.sender.send(*sid, packet).is_err() {
             // The buffer has more room than the engine uses, so this does not happen. If it does,
             // a client that comes back is better than one that misses something in silence.
             link.take_back(bytes as u64);
+            link.abort();
             self.metrics.buffer_full.inc();
             tracing::error!(%conn, "WebSocket closed: a socket's buffer was full");
             self.close(conn, Duration::ZERO);

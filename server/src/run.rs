@@ -150,14 +150,14 @@ pub async fn run<N: Net, C: Clock>(
         }
         std::future::pending::<()>().await;
     };
-    tokio::select! {
+    let left = tokio::select! {
         biased;
-        () = running => {}
-        () = accept(listener, web, metrics, limits, &ending) => {}
-        () = demo => {}
-    }
+        left = running => left,
+        () = accept(listener, web, metrics, limits, &ending) => Duration::ZERO,
+        () = demo => Duration::ZERO,
+    };
     // Answers that were given are written, so that nobody publishes again what was taken.
-    ending.end(ANSWERS_MAX).await;
+    ending.end(left.min(ANSWERS_MAX)).await;
     Ok(())
 }
 

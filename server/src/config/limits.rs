@@ -71,7 +71,7 @@ pub(super) struct LimitFlags {
         default_value_t = Limits::default().connects_per_user_minute_max)]
     connects_per_user_minute_max: u32,
 
-    /// Connections in all; over it: refused for now
+    /// Transport sessions in all, whether they have sent CONNECT or not; over it: refused for now
     #[arg(long, value_parser = count::<u32>(1..=COUNT_MAX),
         default_value_t = Limits::default().connections_max)]
     connections_max: u32,
@@ -221,7 +221,7 @@ pub(super) struct LimitFlags {
         default_value_t = as_millis(Limits::default().session_lookup_max))]
     session_lookup_max_ms: u64,
 
-    /// Milliseconds that a request to the bus may take; then: degraded
+    /// Milliseconds that a request to the bus may take; then: publishers get 503 with their ids
     #[arg(long, value_parser = millis(1),
         default_value_t = as_millis(Limits::default().bus_request_max))]
     bus_request_max_ms: u64,
