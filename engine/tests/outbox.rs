@@ -55,6 +55,20 @@ fn an_outbox_is_asked_about_when_it_may_be_half_full() {
 }
 
 #[test]
+fn one_outbox_is_not_asked_about_when_all_are() {
+    // Half of both limits comes with the fourth message: 4 packets, and 4 times 98 bytes.
+    let mut node = node(|limits| limits.outbox_total_bytes_max = 2 * (3 * 98 + 1));
+    for number in 0..3 {
+        let lines = spread(&mut node, vec![quote("AAPL", "{}")]);
+        assert_eq!(lines.len(), 1, "message {number}");
+    }
+    assert_eq!(
+        spread(&mut node, vec![quote("AAPL", "{}")]),
+        ["deliver quote:update AAPL {} to c0", "measure all"]
+    );
+}
+
+#[test]
 fn an_outbox_is_congested_at_its_packets_and_not_one_before() {
     let mut node = node(|_| {});
     assert_eq!(node.measured(c(0), 0, 7), NOTHING);
