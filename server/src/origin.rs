@@ -77,20 +77,6 @@ pub enum Verdict {
     SameHost,
 }
 
-impl Verdict {
-    /// Whether the request may go on.
-    #[must_use]
-    pub const fn is_allowed(self) -> bool {
-        !matches!(self, Self::Refused)
-    }
-
-    /// Whether the browser lets the page read the answer only with CORS headers on it.
-    #[must_use]
-    pub const fn needs_cors(self) -> bool {
-        matches!(self, Self::Listed)
-    }
-}
-
 /// The origins beside the server's own host that may connect.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Origins {
@@ -386,14 +372,5 @@ mod tests {
         assert_eq!(origins.allows(&headers), Verdict::SameHost);
         headers.append(HOST, HeaderValue::from_static("ws.example.com"));
         assert_eq!(origins.allows(&headers), Verdict::Refused);
-    }
-
-    #[test]
-    fn only_another_listed_host_needs_cors_headers() {
-        assert!(Verdict::Listed.is_allowed() && Verdict::Listed.needs_cors());
-        for verdict in [Verdict::Absent, Verdict::SameHost] {
-            assert!(verdict.is_allowed() && !verdict.needs_cors());
-        }
-        assert!(!Verdict::Refused.is_allowed() && !Verdict::Refused.needs_cors());
     }
 }

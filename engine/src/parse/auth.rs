@@ -4,7 +4,6 @@
 //! never hides the parts that can, and of a key given twice the last one counts, as in JavaScript.
 
 use alloc::borrow::Cow;
-use alloc::string::String;
 use alloc::vec::Vec;
 use core::ops::ControlFlow::{self, Continue};
 
@@ -15,27 +14,19 @@ use super::json;
 use crate::ids::{EventId, SessionId, SocketId, Symbol, UserId};
 use crate::limits::ParseLimits;
 
-/// What a handshake says.
+/// What a handshake says, but for `userName`: nothing here depends on it, so it is not kept.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Auth {
     /// `sessionID`: a string, or a number as its decimal text; a malformed one counts as absent.
     pub session: Option<SessionId>,
     /// `userId`: a string, or a number as its decimal text.
     pub user: UserClaim,
-    /// `userName`, for people to read: not empty, without control characters, cut to at most
-    /// [`Auth::USER_NAME_BYTES_MAX`] bytes.
-    pub user_name: Option<String>,
     /// `lastEventId`
     pub last_event_id: LastEventId,
     /// `subscriptions`; `None` if the client asks for nothing to be restored.
     pub subscriptions: Option<Result<Subscriptions, InvalidSubscriptions>>,
     /// `replaces`: the client's previous socket id; a malformed one counts as absent.
     pub replaces: Option<SocketId>,
-}
-
-impl Auth {
-    /// The longest user name, in bytes.
-    pub const USER_NAME_BYTES_MAX: usize = 256;
 }
 
 /// Who a client says it is.
@@ -88,7 +79,6 @@ pub fn auth(handshake: Option<&str>, limits: &ParseLimits) -> Auth {
                 auth.session = text(value).and_then(|text| SessionId::new(&text).ok());
             }
             "userId" => auth.user = user(value, limits),
-            "userName" => auth.user_name = user_name(value),
             "lastEventId" => auth.last_event_id = last_event_id(value),
             "subscriptions" => {
                 auth.subscriptions = (value != "null").then(|| subscriptions(value, limits));
@@ -120,17 +110,6 @@ fn user(value: &str, limits: &ParseLimits) -> UserClaim {
         None if value == "null" => UserClaim::Absent,
         None => UserClaim::Malformed,
     }
-}
-
-fn user_name(value: &str) -> Option<String> {
-    let mut name = String::new();
-    for c in json::string(value)?.chars().filter(|c| !c.is_control()) {
-        if name.len() + c.len_utf8() > Auth::USER_NAME_BYTES_MAX {
-            break;
-        }
-        name.push(c);
-    }
-    (!name.is_empty()).then_some(name)
 }
 
 fn last_event_id(value: &str) -> LastEventId {
@@ -175,7 +154,6 @@ fn flag(value: &str) -> Result<bool, InvalidSubscriptions> {
 mod tests {
     use super::*;
     use alloc::format;
-    use alloc::string::ToString;
 
     fn read(text: &str) -> Auth {
         auth(Some(text), &ParseLimits::default())
@@ -196,7 +174,6 @@ mod tests {
             Auth {
                 session: SessionId::new("s").ok(),
                 user: UserClaim::Claimed(UserId::new("u").unwrap()),
-                user_name: Some("Annä".to_string()),
                 last_event_id: LastEventId::Given(EventId::parse("0000000000000abc-1-2")),
                 subscriptions: Some(Ok(Subscriptions {
                     portfolio: true,
@@ -307,13 +284,6 @@ mod tests {
         let auth = read(r#"{"userId":"a","userId":"b","replaces":"x","replaces":7}"#);
         assert_eq!(auth.user, UserClaim::Claimed(UserId::new("b").unwrap()));
         assert_eq!(auth.replaces, None);
-    }
-
-    #[test]
-    fn a_name_is_cut_between_characters() {
-        let auth = read(&format!(r#"{{"userName":"{}"}}"#, "€".repeat(100)));
-        assert_eq!(auth.user_name, Some("€".repeat(85)));
-        assert_eq!(read(r#"{"userName":"\n"}"#).user_name, None);
     }
 
     #[test]

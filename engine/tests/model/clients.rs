@@ -272,7 +272,6 @@ impl World {
                 Claim::Malformed => UserClaim::Malformed,
                 Claim::Right => UserClaim::Claimed(make::user(name)),
             },
-            user_name: None,
             last_event_id,
             subscriptions,
             replaces: replaces.map(make::socket),
