@@ -379,14 +379,18 @@ impl Engine {
             CloseReason::Draining => self.drain_flush(),
             // So that the `error` or the CONNECT_ERROR before it arrives.
             CloseReason::Flood | CloseReason::HandshakeTimeout => Duration::from_secs(1),
-            CloseReason::ConnectRate
+            CloseReason::BufferFull
+            | CloseReason::ConnectRate
             | CloseReason::HandshakesFull
             | CloseReason::Left
+            | CloseReason::Overloaded
             | CloseReason::Replaced
             | CloseReason::SessionStore
             | CloseReason::SlowLog
             | CloseReason::SlowTime
-            | CloseReason::SlowTotal => Duration::ZERO,
+            | CloseReason::SlowTotal
+            | CloseReason::Stalled
+            | CloseReason::Unread => Duration::ZERO,
         }
     }
 

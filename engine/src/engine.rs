@@ -226,6 +226,7 @@ impl Engine {
                 self.session_looked_up(request, verdict, effects);
             }
             Input::StateArrived { values } => self.state_arrived(values, effects),
+            Input::TransportFailed { conn, fault } => self.close(conn, fault.into(), effects),
             Input::Woke => {}
         }
         self.settle(effects);

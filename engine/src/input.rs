@@ -121,8 +121,28 @@ pub enum Input {
         /// The values, in the bus's order.
         values: Vec<StateValue>,
     },
+    /// The driver found that a transport cannot go on.
+    TransportFailed {
+        /// Whose.
+        conn: ConnId,
+        /// What it found.
+        fault: TransportFault,
+    },
     /// A deadline came.
     Woke,
+}
+
+/// Why a transport cannot go on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum TransportFault {
+    /// A packet found no room in the socket's buffer, which has room for all that the bounds allow.
+    BufferFull,
+    /// An event found no room in the driver's queue.
+    Overloaded,
+    /// A write waited for longer than a heartbeat may take.
+    Stalled,
+    /// The client goes on sending and does not take its answers.
+    Unread,
 }
 
 /// A Socket.IO acknowledgement's number.

@@ -6,6 +6,8 @@ use core::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::input::TransportFault;
+
 /// Why a CONNECT gets CONNECT_ERROR: what will not pass by itself, since a stock client gives up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Refusal {
@@ -87,6 +89,8 @@ impl Unavailable {
 /// Why a transport is closed without a Socket.IO DISCONNECT: a stock client comes back by itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum CloseReason {
+    /// A packet found no room in the socket's buffer.
+    BufferFull,
     /// Its user was admitted too often within a minute.
     ConnectRate,
     /// The node is leaving.
@@ -99,6 +103,8 @@ pub enum CloseReason {
     HandshakeTimeout,
     /// Too many handshakes wait for their CONNECT, and this is the oldest.
     HandshakesFull,
+    /// The node had no room for one of its events.
+    Overloaded,
     /// Another connection of the same client took its place.
     Replaced,
     /// The session store did not answer in time.
@@ -109,6 +115,21 @@ pub enum CloseReason {
     SlowLog,
     /// All outboxes together are too large, and this one is the largest.
     SlowTotal,
+    /// It took nothing for as long as a heartbeat may take.
+    Stalled,
+    /// It went on sending and did not take its answers.
+    Unread,
+}
+
+impl From<TransportFault> for CloseReason {
+    fn from(fault: TransportFault) -> Self {
+        match fault {
+            TransportFault::BufferFull => Self::BufferFull,
+            TransportFault::Overloaded => Self::Overloaded,
+            TransportFault::Stalled => Self::Stalled,
+            TransportFault::Unread => Self::Unread,
+        }
+    }
 }
 
 impl CloseReason {
@@ -116,17 +137,21 @@ impl CloseReason {
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
+            Self::BufferFull => "buffer_full",
             Self::ConnectRate => "connect_rate",
             Self::Draining => "draining",
             Self::Flood => "flood",
             Self::Left => "left",
             Self::HandshakeTimeout => "handshake_timeout",
             Self::HandshakesFull => "handshakes_full",
+            Self::Overloaded => "overloaded",
             Self::Replaced => "replaced",
             Self::SessionStore => "session_store",
             Self::SlowTime => "slow_time",
             Self::SlowLog => "slow_log",
             Self::SlowTotal => "slow_total",
+            Self::Stalled => "stalled",
+            Self::Unread => "unread",
         }
     }
 }

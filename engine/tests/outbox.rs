@@ -453,3 +453,26 @@ fn the_smallest_outbox_still_lets_everything_through() {
     assert_eq!(delivered.count(), 5, "{lines:?}");
     assert_eq!(node.engine.stats().congested, 0);
 }
+
+#[test]
+fn a_transport_that_cannot_go_on_is_closed_at_once_and_its_slot_is_free() {
+    use tradewire_engine::input::TransportFault::{BufferFull, Overloaded, Stalled, Unread};
+    for (fault, name) in [
+        (BufferFull, "buffer_full"),
+        (Overloaded, "overloaded"),
+        (Stalled, "stalled"),
+        (Unread, "unread"),
+    ] {
+        let mut node = node(|_| {});
+        let failed = || Input::TransportFailed { conn: c(0), fault };
+        assert_eq!(
+            node.input(failed()),
+            [
+                format!("note closing c0 ann {name}"),
+                format!("close c0 {name} flush 0.000s")
+            ]
+        );
+        assert_eq!(node.input(failed()), NOTHING, "once is enough");
+        assert_eq!(node.engine.stats().connections, 0);
+    }
+}

@@ -95,7 +95,7 @@ pub(crate) struct Driver<C> {
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) seats: Seats,
     pub(crate) publishes: BTreeMap<RequestId, oneshot::Sender<PublishOutcome>>,
-    /// Measurements, which the engine is given before anything else.
+    /// Measurements and failures, which the engine is given before anything else.
     pub(crate) measured: VecDeque<Input>,
     /// Answers that were there at once.
     pub(crate) answers: VecDeque<Input>,
@@ -227,6 +227,7 @@ impl<C: Clock> Driver<C> {
             Notice::Closed(conn) => self.handle(Input::Closed { conn }),
             Notice::Connected(conn) => self.handle(Input::Connected { conn }),
             Notice::Disconnected(conn) => self.handle(Input::Disconnected { conn }),
+            Notice::Failed(conn, fault) => self.handle(Input::TransportFailed { conn, fault }),
             Notice::Room(conn) => {
                 if let Some(pending) = self.seats.get(conn).and_then(|seat| seat.link.room()) {
                     self.handle(Input::OutboxMeasured { conn, pending });

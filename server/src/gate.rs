@@ -2,8 +2,8 @@
 //!
 //! The gate asks the driver whether a handshake may go on, hands socketioxide requests cut down to
 //! what it needs, sees what polls carry away, and can end a session that has no stream of its own.
-//! Who may come in is the engine's to say; of itself the gate turns away only what would have socketioxide
-//! hold too much: sessions in all, and answers to a client that posts and does not poll.
+//! Who may come in is the engine's to say; of itself the gate turns away only what would have
+//! socketioxide hold more sessions than there are places.
 
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -23,7 +23,7 @@ use socketioxide_core::Sid;
 use tokio::sync::{Semaphore, oneshot};
 use tower::ServiceExt as _;
 use tower::util::BoxCloneSyncService;
-use tradewire_engine::input::Pending;
+use tradewire_engine::input::{Pending, TransportFault};
 
 use crate::config::{Config, Secret};
 use crate::cookie::session_from_cookies;
@@ -191,8 +191,7 @@ impl Gate {
         let length = request.headers().get(CONTENT_LENGTH);
         let length = length.and_then(|length| length.to_str().ok()?.parse().ok());
         if link.post(length.unwrap_or(self.posted_max / 2)) > self.posted_max {
-            tracing::info!(conn = %link.conn(), "WebSocket closed: it posts and does not poll");
-            self.close(Arc::clone(link), Duration::ZERO).await;
+            link.fail(TransportFault::Unread);
             let detail = "Too much was posted without polling";
             return Problem::new(StatusCode::PAYLOAD_TOO_LARGE, detail).into_response();
         }

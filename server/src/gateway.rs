@@ -20,6 +20,7 @@ use socketioxide_core::packet::Packet;
 use socketioxide_core::{Sid, Value};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use tradewire_engine::ids::SessionId;
+use tradewire_engine::input::TransportFault;
 use tradewire_engine::limits::ParseLimits;
 use tradewire_engine::parse;
 
@@ -136,9 +137,9 @@ impl MessageHandler<Sender, ()> for Events {
             event,
             ack,
         };
-        if self.gateway.inbox.commands.try_send(command).is_err() && !self.link.is_closed() {
-            // Overloaded. Dropping the event would be silent; a client that is closed comes back.
-            tracing::warn!(conn = %self.link.conn(), "WebSocket closed: the server is overloaded");
+        if self.gateway.inbox.commands.try_send(command).is_err() {
+            // Dropping the event would be silent; a client that is closed comes back.
+            self.link.fail(TransportFault::Overloaded);
             self.link.abort();
         }
     }

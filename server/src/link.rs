@@ -11,7 +11,7 @@ use std::time::Duration;
 use socketioxide_core::Sid;
 use tokio::sync::{Notify, mpsc};
 use tradewire_engine::ids::ConnId;
-use tradewire_engine::input::Pending;
+use tradewire_engine::input::{Pending, TransportFault};
 
 use crate::stream::Line;
 
@@ -23,6 +23,8 @@ pub(crate) enum Notice {
     Closed(ConnId),
     /// Its CONNECT answer was sent.
     Connected(ConnId),
+    /// Its transport cannot go on.
+    Failed(ConnId, TransportFault),
     /// It left the namespace, or its transport ended.
     Disconnected(ConnId),
     /// Its outbox has emptied as far as was asked.
@@ -50,6 +52,7 @@ pub(crate) struct Link {
     written: Notify,
     closed: AtomicBool,
     gone: AtomicBool,
+    failed: AtomicBool,
     /// Bytes that a polling client has posted since it last took packets away.
     posted: AtomicU64,
     sid: Mutex<Option<Sid>>,
@@ -71,6 +74,7 @@ impl Link {
             written: Notify::new(),
             closed: AtomicBool::new(false),
             gone: AtomicBool::new(false),
+            failed: AtomicBool::new(false),
             posted: AtomicU64::new(0),
             sid: Mutex::new(None),
             lines: Mutex::default(),
@@ -187,6 +191,13 @@ impl Link {
     pub(crate) fn gone(&self) {
         if !self.gone.swap(true, Ordering::SeqCst) {
             self.notice(Notice::Closed(self.conn));
+        }
+    }
+
+    /// Tells the driver, the first time, that the transport cannot go on.
+    pub(crate) fn fail(&self, fault: TransportFault) {
+        if !self.failed.swap(true, Ordering::SeqCst) {
+            self.notice(Notice::Failed(self.conn, fault));
         }
     }
 

@@ -45,7 +45,6 @@ pub(crate) enum PublishStatus {
 pub(crate) struct Metrics {
     registry: Registry,
     pub(crate) inputs: Counter,
-    pub(crate) buffer_full: Counter,
     pub(crate) streams_refused: Counter,
     admitted: Counter,
     disconnected: Counter,
@@ -86,11 +85,6 @@ impl Metrics {
         let r = &mut registry;
         Self {
             inputs: counter(r, "inputs", "Facts given to the engine"),
-            buffer_full: counter(
-                r,
-                "buffer_full",
-                "Connections closed because a socket's buffer was full",
-            ),
             streams_refused: counter(
                 r,
                 "streams_refused",

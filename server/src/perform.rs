@@ -9,7 +9,7 @@ use socketioxide_core::{Str, Value};
 use tradewire_engine::Input;
 use tradewire_engine::effect::{Control, Effect, Effects, Message};
 use tradewire_engine::ids::ConnId;
-use tradewire_engine::input::Pending;
+use tradewire_engine::input::{Pending, TransportFault};
 use tradewire_engine::time::Timestamp;
 
 use crate::clock::Clock;
@@ -178,9 +178,9 @@ impl<C: Clock> Driver<C> {
             // a client that comes back is better than one that misses something in silence.
             link.take_back(bytes as u64);
             link.abort();
-            self.metrics.buffer_full.inc();
-            tracing::error!(%conn, "WebSocket closed: a socket's buffer was full");
-            self.close(conn, Duration::ZERO);
+            let fault = TransportFault::BufferFull;
+            self.measured
+                .push_back(Input::TransportFailed { conn, fault });
         }
     }
 }

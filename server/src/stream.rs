@@ -17,6 +17,7 @@ use std::time::Duration;
 use futures_util::task::AtomicWaker;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Sleep;
+use tradewire_engine::input::TransportFault;
 
 use crate::frames::Frames;
 use crate::link::Link;
@@ -210,6 +211,9 @@ impl<S> Tracked<S> {
             .stalled
             .get_or_insert_with(|| Box::pin(tokio::time::sleep(limit)));
         ready!(stalled.as_mut().poll(cx));
+        if let Some(link) = self.line.link.get() {
+            link.fail(TransportFault::Stalled);
+        }
         self.line.abort();
         Poll::Ready(Err(aborted()))
     }

@@ -57,6 +57,7 @@ describe('what is taken is given back', () => {
     for (let n = 0; n < 24; n += 1) await published(server, Array(18).fill(quote));
     assert.equal((await health(server)).activeConnections, 1);
     await nobody(server);
+    assert.ok(server.logged('"stalled"'), 'the log says why');
   });
 });
 
@@ -81,5 +82,6 @@ describe('answers that nobody reads do not pile up', () => {
     for (let n = 0; n < 20; n += 1) statuses.push((await polling.post(NAMESPACE)).status);
     assert.ok(statuses.includes(413), String(statuses));
     await nobody(server);
+    assert.ok(server.logged('"unread"'), 'the log says why');
   });
 });

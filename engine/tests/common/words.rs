@@ -116,6 +116,7 @@ pub(crate) fn input(input: &Input) -> String {
         }
         Input::Shared { request, outcome } => format!("bus {request} shared: {}", done(*outcome)),
         Input::StateArrived { values } => format!("bus state: {}", list(values, state_value)),
+        Input::TransportFailed { conn, fault } => format!("{conn} failed: {fault:?}"),
         Input::Woke => "woke".into(),
     }
 }

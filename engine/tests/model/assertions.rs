@@ -221,6 +221,10 @@ impl Reference {
                 clients.has_unread(conn) && (state.congested.is_some() || state.resume.is_some())
             }
             CloseReason::SlowTotal => clients.has_unread(conn),
+            CloseReason::BufferFull
+            | CloseReason::Overloaded
+            | CloseReason::Stalled
+            | CloseReason::Unread => false,
             CloseReason::ConnectRate
             | CloseReason::Flood
             | CloseReason::Left

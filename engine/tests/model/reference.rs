@@ -163,6 +163,8 @@ impl Reference {
             | Input::OutboxesMeasured { .. }
             | Input::Shared { .. }
             | Input::StateArrived { .. }
+            // Nothing fails in this world.
+            | Input::TransportFailed { .. }
             | Input::Woke => {}
         }
         Ok(())
