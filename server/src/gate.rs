@@ -7,6 +7,8 @@
 
 use std::collections::HashMap;
 use std::convert::Infallible;
+use std::future::{Future as _, poll_fn};
+use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
@@ -53,7 +55,7 @@ pub(crate) struct Gate {
     /// For sessions that socketioxide still holds, some of them gone: it keeps one that did not send
     /// CONNECT for as long as it might have.
     places: Arc<Semaphore>,
-    /// Bytes that a client may post before it takes packets away.
+    /// Bytes that a client may post beyond the answers that it takes away.
     posted_max: u64,
 }
 
@@ -136,7 +138,7 @@ impl Gate {
 
     async fn begin(&self, request: Request<Body>, line: &Arc<Line>) -> Response<Body> {
         let Ok(place) = Arc::clone(&self.places).try_acquire_owned() else {
-            let detail = "Too many sessions that have not ended yet";
+            let detail = "Too many sessions that have not ended yet: come back later";
             return Problem::unavailable(detail, PLACES_RETRY).into_response();
         };
         let (reply, verdict) = oneshot::channel();
@@ -192,7 +194,7 @@ impl Gate {
         let length = length.and_then(|length| length.to_str().ok()?.parse().ok());
         if link.post(length.unwrap_or(self.posted_max / 2)) > self.posted_max {
             link.fail(TransportFault::Unread);
-            let detail = "Too much was posted without polling";
+            let detail = "Too much was posted without polling: poll, and take the answers away";
             return Problem::new(StatusCode::PAYLOAD_TOO_LARGE, detail).into_response();
         }
         match tokio::time::timeout(POST_MAX, self.forward(request)).await {
@@ -205,21 +207,31 @@ impl Gate {
     }
 
     async fn poll(&self, request: Request<Body>, link: &Arc<Link>) -> Response<Body> {
-        let response = self.forward(request).await;
+        // Unconstrained, so that a poll that has to wait means an empty queue and nothing else.
+        let mut answer = pin!(tokio::task::unconstrained(self.forward(request)));
+        let response = poll_fn(|cx| {
+            let answer = answer.as_mut().poll(cx);
+            if answer.is_pending() {
+                link.found_empty();
+            }
+            answer
+        });
+        let response = response.await;
         if response.status() != StatusCode::OK {
             return response;
         }
-        link.polled();
         let (parts, body) = whole(response).await;
-        let packets = body.split(|byte| *byte == RECORD_SEPARATOR);
-        let written = packets.filter(|packet| match packet {
-            [first, second, ..] => is_counted([*first, *second]),
-            _ => false,
-        });
-        let written = written.fold(Pending::default(), |sum, packet| Pending {
-            bytes: sum.bytes + packet.len() as u64,
-            packets: sum.packets + 1,
-        });
+        let (mut written, mut others) = (Pending::default(), 0);
+        for packet in body.split(|byte| *byte == RECORD_SEPARATOR) {
+            match packet {
+                [first, second, ..] if is_counted([*first, *second]) => {
+                    written.bytes += packet.len() as u64;
+                    written.packets += 1;
+                }
+                _ => others += packet.len() as u64,
+            }
+        }
+        link.took(others);
         if written.packets > 0 {
             link.wrote(written);
         }

@@ -53,7 +53,7 @@ pub(crate) struct Link {
     closed: AtomicBool,
     gone: AtomicBool,
     failed: AtomicBool,
-    /// Bytes that a polling client has posted since it last took packets away.
+    /// Bytes that a polling client has posted, less the answers that it took away since.
     posted: AtomicU64,
     sid: Mutex<Option<Sid>>,
     lines: Mutex<Vec<Weak<Line>>>,
@@ -201,16 +201,24 @@ impl Link {
         }
     }
 
-    /// Counts bytes that a polling client posts, and tells how many it has since it last took packets
-    /// away.
+    /// Counts bytes that a polling client posts, and tells for how many it has not taken answers away.
     pub(crate) fn post(&self, bytes: u64) -> u64 {
         self.posted
             .fetch_add(bytes, Ordering::Relaxed)
             .saturating_add(bytes)
     }
 
-    /// A polling client has taken packets away.
-    pub(crate) fn polled(&self) {
+    /// A poll took away `bytes` of answers that the driver did not hand over.
+    pub(crate) fn took(&self, bytes: u64) {
+        let took = |posted: u64| Some(posted.saturating_sub(bytes));
+        // The closure always gives a value, so the update is made.
+        let _ = self
+            .posted
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, took);
+    }
+
+    /// A poll found nothing to take away.
+    pub(crate) fn found_empty(&self) {
         self.posted.store(0, Ordering::Relaxed);
     }
 

@@ -84,4 +84,28 @@ describe('answers that nobody reads do not pile up', () => {
     await nobody(server);
     assert.ok(server.logged('"unread"'), 'the log says why');
   });
+
+  test('over polling by a client that takes the small ones away and leaves the large', async () => {
+    const server = await startForTest();
+    const polling = await new RawPolling(server).open();
+    // As large as a POST may be, so that its answers do not fit into one poll.
+    const large = `40/a,\x1e40/${'n'.repeat(999_980)},`;
+    const statuses = [];
+    for (let n = 0; n < 12 && !statuses.includes(413); n += 1) {
+      statuses.push((await polling.post(large)).status);
+      if (statuses.at(-1) === 200) await polling.poll();
+    }
+    assert.ok(statuses.includes(413), String(statuses));
+    await nobody(server);
+  });
+
+  test('and a polling client that takes its answers away may go on for ever', async () => {
+    const server = await startForTest();
+    const polling = await new RawPolling(server).open();
+    const large = `40/${'n'.repeat(900_000)},`;
+    for (let n = 0; n < 8; n += 1) {
+      assert.equal((await polling.post(large)).status, 200);
+      await polling.pollUntil('44');
+    }
+  });
 });
