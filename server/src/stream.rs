@@ -81,6 +81,8 @@ pub(crate) struct Tracked<S> {
     stalled: Option<Pin<Box<Sleep>>>,
     /// What was read since the write began to wait.
     read_while_stalled: usize,
+    /// Set once nothing more is written: until when the other end may go on sending.
+    lingering: Option<Pin<Box<Sleep>>>,
 }
 
 /// What is still read from a client while a write to it waits: enough for what it sent before it could
@@ -89,6 +91,11 @@ const READ_WHILE_STALLED_MAX: usize = 64 * 1024;
 
 /// A client that is told to go and goes on sending is cut off after so many bytes.
 const DISCARDED_MAX: usize = 256 * 1024;
+
+/// A client that is still sending a request when it is answered may send so many bytes more, and take
+/// so long: one that is cut off while it writes does not see its answer.
+const LINGER_BYTES_MAX: usize = 4 << 20;
+const LINGER_MAX: Duration = Duration::from_secs(1);
 
 impl<S> Drop for Tracked<S> {
     /// A session that began as a websocket ends with it. socketioxide would tell much later of one
@@ -113,6 +120,7 @@ impl<S> Tracked<S> {
             stall_max,
             stalled: None,
             read_while_stalled: 0,
+            lingering: None,
         }
     }
 
@@ -130,8 +138,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Tracked<S> {
     fn poll_finish(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         // Whether it could be told or not, the read below ends.
         let _ = Pin::new(&mut self.inner).poll_shutdown(cx);
+        ready!(self.poll_discard(cx, DISCARDED_MAX))?;
+        Poll::Ready(Err(aborted()))
+    }
+
+    /// Reads and throws away, until the other end has ended or sent `max` bytes.
+    fn poll_discard(&mut self, cx: &mut Context<'_>, max: usize) -> Poll<io::Result<()>> {
         let mut scratch = [0; 1024];
-        while self.discarded < DISCARDED_MAX {
+        while self.discarded < max {
             let mut buffer = ReadBuf::new(&mut scratch);
             ready!(Pin::new(&mut self.inner).poll_read(cx, &mut buffer))?;
             if buffer.filled().is_empty() {
@@ -139,7 +153,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Tracked<S> {
             }
             self.discarded += buffer.filled().len();
         }
-        Poll::Ready(Err(aborted()))
+        Poll::Ready(Ok(()))
     }
 }
 
@@ -257,7 +271,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Tracked<S> {
         if self.line.is_aborted() {
             return Poll::Ready(Err(aborted()));
         }
-        Pin::new(&mut self.inner).poll_shutdown(cx)
+        ready!(Pin::new(&mut self.inner).poll_shutdown(cx))?;
+        if self.line.link.get().is_some() {
+            return Poll::Ready(Ok(()));
+        }
+        let lingering = self
+            .lingering
+            .get_or_insert_with(|| Box::pin(tokio::time::sleep(LINGER_MAX)));
+        if lingering.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(Ok(()));
+        }
+        self.poll_discard(cx, LINGER_BYTES_MAX)
     }
 }
 
@@ -283,6 +307,25 @@ mod tests {
             ending.await.unwrap().unwrap_err().kind(),
             io::ErrorKind::ConnectionAborted
         );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answered_client_may_finish_its_request_and_is_not_waited_for_long() {
+        use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+        let (near, mut far) = tokio::io::duplex(64);
+        let mut tracked = Tracked::new(near, Duration::from_secs(25));
+        let begin = tokio::time::Instant::now();
+        let ending = tokio::spawn(async move {
+            tracked.write_all(b"too large").await.unwrap();
+            tracked.shutdown().await.unwrap();
+        });
+        // More than fits into the pipe, so that it is only taken if someone reads.
+        far.write_all(&[1; 100_000]).await.unwrap();
+        let mut heard = String::new();
+        far.read_to_string(&mut heard).await.unwrap();
+        assert_eq!(heard, "too large");
+        ending.await.unwrap();
+        assert_eq!(begin.elapsed(), LINGER_MAX);
     }
 
     #[tokio::test]

@@ -2,7 +2,7 @@
 
 import { after, before, describe } from 'node:test';
 import { strict as assert } from 'node:assert';
-import { bearer, DEADLINE_MS, eventually, health, request, start, startForTest, test, within } from './harness.mjs';
+import { bearer, DEADLINE_MS, eventually, health, publish, request, start, startForTest, test, within } from './harness.mjs';
 import { call, connect, fence, newUser, open, when } from './clients.mjs';
 import { PATHS, V } from './names.mjs';
 import { RawSocket, rawOpen, tcp } from './raw.mjs';
@@ -188,5 +188,11 @@ describe('clients that only hold connections', () => {
       assert.equal((await call(socket, 'subscribe:portfolio')).ok, true);
     }
     assert.equal((await request(patient, PATHS.live)).status, 200);
+  });
+
+  test('who is refused while still sending sees the answer', async () => {
+    const patient = await startForTest();
+    const body = ' '.repeat(999_000);
+    for (let n = 0; n < 30; n += 1) assert.equal((await publish(patient, body, { token: 'wrong' })).status, 401);
   });
 });
