@@ -7,7 +7,7 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use crate::connection::{CONNECTS_MAX, Connection, Life, LookUp, Member, Stage, Wishes};
+use crate::connection::{CONNECTS_MAX, Connection, Entrant, Life, LookUp, Member, Stage, Wishes};
 use crate::deadlines::Due;
 use crate::effect::{Effect, Effects, Note};
 use crate::engine::{Engine, TopicState, User};
@@ -17,6 +17,7 @@ use crate::outbox::Outbox;
 use crate::parse::{Auth, UserClaim};
 use crate::rate::{Bucket, Window};
 use crate::reason::{CloseReason, Refusal, Unavailable};
+use crate::sessions::Watched;
 
 /// The span of [`crate::limits::Limits::connects_per_user_minute_max`].
 const MINUTE: Duration = Duration::from_secs(60);
@@ -81,6 +82,11 @@ impl Engine {
             self.refuse(conn, Refusal::NoSession, effects);
             return;
         };
+        // Those whose answers are awaited are no handshakes meanwhile, and as few.
+        if self.lookups.len() >= self.config.limits.handshakes_max as usize {
+            self.close(conn, CloseReason::Overloaded, effects);
+            return;
+        }
         let request = self.next_request();
         let until = self.now + self.config.limits.session_lookup_max;
         self.deadlines.handshakes.remove(&(handshake_until, conn));
@@ -114,34 +120,46 @@ impl Engine {
         let Some(look_up) = self.end_look_up(conn) else {
             return;
         };
-        let refusal = match (verdict, &look_up.auth.user) {
+        let watched = matches!(verdict, SessionVerdict::Found { .. });
+        let user = match (verdict, &look_up.auth.user) {
             (SessionVerdict::Unavailable, _) => {
                 self.close(conn, CloseReason::SessionStore, effects);
                 return;
             }
-            (SessionVerdict::Unknown, _) => Refusal::UnknownSession,
-            (SessionVerdict::Trusted, UserClaim::Absent) => Refusal::NoUser,
+            (SessionVerdict::Unknown, _) => Err(Refusal::UnknownSession),
+            (SessionVerdict::Trusted, UserClaim::Absent) => Err(Refusal::NoUser),
             (SessionVerdict::Trusted | SessionVerdict::Found { .. }, UserClaim::Malformed) => {
-                Refusal::MalformedUser
+                Err(Refusal::MalformedUser)
             }
-            (SessionVerdict::Trusted, UserClaim::Claimed(user)) => {
-                let user = user.clone();
-                self.admit(conn, user, look_up, effects);
-                return;
-            }
+            (SessionVerdict::Trusted, UserClaim::Claimed(user)) => Ok(user.clone()),
             (SessionVerdict::Found { user }, UserClaim::Claimed(claimed)) if *claimed != user => {
-                Refusal::UserMismatch
+                Err(Refusal::UserMismatch)
             }
-            (SessionVerdict::Found { user }, UserClaim::Absent | UserClaim::Claimed(_)) => {
-                self.admit(conn, user, look_up, effects);
-                return;
-            }
+            (SessionVerdict::Found { user }, UserClaim::Absent | UserClaim::Claimed(_)) => Ok(user),
         };
-        self.refuse(conn, refusal, effects);
+        let LookUp {
+            socket,
+            session,
+            auth,
+            ..
+        } = look_up;
+        match user {
+            Ok(user) => {
+                let entrant = Entrant {
+                    user,
+                    socket,
+                    session,
+                    watched,
+                    auth,
+                };
+                self.identified(conn, entrant, effects);
+            }
+            Err(refusal) => self.refuse(conn, refusal, effects),
+        }
     }
 
     /// Takes the connection's look-up out; it is handshaking again.
-    fn end_look_up(&mut self, conn: ConnId) -> Option<LookUp> {
+    pub(crate) fn end_look_up(&mut self, conn: ConnId) -> Option<LookUp> {
         let connection = self.crowd.get_mut(conn)?;
         let Stage::LookingUp(_) = connection.stage else {
             return None;
@@ -159,63 +177,76 @@ impl Engine {
         Some(*look_up)
     }
 
-    fn refuse(&mut self, conn: ConnId, reason: Refusal, effects: &mut Effects) {
+    pub(crate) fn refuse(&mut self, conn: ConnId, reason: Refusal, effects: &mut Effects) {
         effects.push(Effect::Refuse { conn, reason });
         effects.note(Note::Refused { conn, reason });
         // It handshakes again, and was not counted while its session was looked up.
         self.limit_handshakes(effects);
     }
 
-    fn admit(&mut self, conn: ConnId, user: UserId, look_up: LookUp, effects: &mut Effects) {
-        let LookUp {
-            socket,
-            session,
-            auth,
-            ..
-        } = look_up;
+    /// A client's user is known: asks for a slot, unless this node alone can say what comes of it.
+    fn identified(&mut self, conn: ConnId, entrant: Entrant, effects: &mut Effects) {
+        if !self.may_enter(conn, &entrant, effects) {
+            return;
+        }
+        if self.asks_others() {
+            self.claim(conn, entrant, effects);
+        } else {
+            self.admit(conn, entrant, effects);
+        }
+    }
+
+    /// Whether this node's own counts let a client in; if not, it is told or closed.
+    fn may_enter(&mut self, conn: ConnId, entrant: &Entrant, effects: &mut Effects) -> bool {
         let limits = &self.config.limits;
-        let (connects_max, members_max) = (
+        let (connects_max, max) = (
             limits.connects_per_user_minute_max,
             limits.connections_per_user_max,
         );
-        let number = self.user_number(&user);
+        let number = self.user_number(&entrant.user);
         let Some(record) = self.users.get(number) else {
-            return;
+            return false;
         };
-        if record
-            .connects
-            .wait(self.now, connects_max, MINUTE)
-            .is_some()
-        {
+        let connects = &record.connects;
+        if connects.wait(self.now, connects_max, MINUTE).is_some() {
             self.close(conn, CloseReason::ConnectRate, effects);
-            return;
+            return false;
         }
-        let members = record.members.len();
-        let replaced = self.replaced(number, &auth, &session);
-        if replaced.is_none() && members >= members_max as usize {
-            self.refuse(
-                conn,
-                Refusal::TooManyConnections { max: members_max },
-                effects,
-            );
+        if record.members.len() >= max as usize && self.replaced(number, entrant).is_none() {
+            self.refuse(conn, Refusal::TooManyConnections { max }, effects);
             self.idle_if_alone(number, effects);
-            return;
+            return false;
         }
-        self.make_member(conn, number, (socket, session, auth));
+        true
+    }
+
+    /// Lets a client in, if this node's own counts still do; tells whether it did.
+    pub(crate) fn admit(&mut self, conn: ConnId, entrant: Entrant, effects: &mut Effects) -> bool {
+        if !self.may_enter(conn, &entrant, effects) {
+            return false;
+        }
+        let user = entrant.user.clone();
+        let number = self.user_number(&user);
+        let replaced = self.replaced(number, &entrant);
+        self.make_member(conn, number, entrant);
         // Only now, so that its user is not gone in between.
         if let Some(replaced) = replaced {
             self.close(replaced, CloseReason::Replaced, effects);
         }
         effects.push(Effect::Admit { conn });
         effects.note(Note::Admitted { conn, user });
+        self.start_rounds();
+        true
     }
 
-    fn make_member(
-        &mut self,
-        conn: ConnId,
-        number: u32,
-        (socket, session, auth): (SocketId, SessionId, Auth),
-    ) {
+    fn make_member(&mut self, conn: ConnId, number: u32, entrant: Entrant) {
+        let Entrant {
+            socket,
+            session,
+            watched,
+            auth,
+            ..
+        } = entrant;
         let limits = &self.config.limits;
         let Some(record) = self.users.get_mut(number) else {
             return;
@@ -237,31 +268,39 @@ impl Engine {
             last_event: auth.last_event_id,
             subscriptions: auth.subscriptions,
         };
+        let seen = Watched {
+            seen: true,
+            missing_since: None,
+        };
         connection.stage = Stage::Admitted(Box::new(Member {
             user: number,
             socket,
             session,
+            admitted_at: self.now,
+            watched: watched.then_some(seen),
             life: Life::Entering(Box::new(wishes)),
             portfolio: false,
             trades: false,
             watches: Vec::new(),
             called: [false; 3],
             events: Bucket::full(self.now, limits.events_burst_max),
+            waiting: None,
             outbox: Outbox::new(limits, self.history.last_number()),
         }));
         self.crowd.members += 1;
+        self.crowd.watched += u32::from(watched);
     }
 
     /// The connection whose slot this client may take: its own previous one.
-    fn replaced(&self, number: u32, auth: &Auth, session: &SessionId) -> Option<ConnId> {
-        let replaces = auth.replaces.as_ref()?;
+    fn replaced(&self, number: u32, entrant: &Entrant) -> Option<ConnId> {
+        let replaces = entrant.auth.replaces.as_ref()?;
         let members = &self.users.get(number)?.members;
         let connections = members.iter().filter_map(|slot| self.crowd.at(*slot));
         connections
             .filter(|connection| {
-                connection
-                    .member()
-                    .is_some_and(|member| member.socket == *replaces && member.session == *session)
+                connection.member().is_some_and(|member| {
+                    member.socket == *replaces && member.session == entrant.session
+                })
             })
             .map(|connection| connection.id)
             .next()
@@ -314,128 +353,6 @@ impl Engine {
         self.user_numbers.remove(&record.id);
         if let Some(until) = record.idle_until {
             self.deadlines.idle_users.remove(&(until, number));
-        }
-    }
-
-    pub(crate) fn disconnected(&mut self, conn: ConnId, effects: &mut Effects) {
-        let Some(member) = self.crowd.member(conn) else {
-            return;
-        };
-        if let Some(user) = self.users.get(member.user) {
-            let user = user.id.clone();
-            effects.note(Note::Disconnected { conn, user });
-        }
-        self.retire(conn, effects);
-        // One transport serves one client: one that only left the namespace must open another.
-        effects.push(Effect::Close {
-            conn,
-            reason: CloseReason::Left,
-            flush: Duration::ZERO,
-        });
-    }
-
-    pub(crate) fn closed(&mut self, conn: ConnId, effects: &mut Effects) {
-        if self.crowd.get(conn).is_none() {
-            return;
-        }
-        if let Some(member) = self.crowd.member(conn)
-            && let Some(user) = self.users.get(member.user)
-        {
-            effects.note(Note::Disconnected {
-                conn,
-                user: user.id.clone(),
-            });
-        }
-        self.retire(conn, effects);
-        self.crowd.remove(conn);
-        effects.push(Effect::Release { conn });
-    }
-
-    /// Closes a transport; what a drain or a flood leaves pending is given time to be written.
-    pub(crate) fn close(&mut self, conn: ConnId, reason: CloseReason, effects: &mut Effects) {
-        let Some(connection) = self.crowd.get(conn) else {
-            return;
-        };
-        if connection.stage == Stage::Leaving {
-            return;
-        }
-        let user = connection
-            .member()
-            .and_then(|member| self.users.get(member.user));
-        let user = user.map(|user| user.id.clone());
-        let flush = self.flush_time(reason);
-        effects.note(Note::Closing { conn, user, reason });
-        self.retire(conn, effects);
-        effects.push(Effect::Close {
-            conn,
-            reason,
-            flush,
-        });
-    }
-
-    /// How long what is pending may take to be written before the transport is closed.
-    fn flush_time(&self, reason: CloseReason) -> Duration {
-        match reason {
-            CloseReason::Draining => self.drain_flush(),
-            // So that the `error` or the CONNECT_ERROR before it arrives.
-            CloseReason::Flood | CloseReason::HandshakeTimeout => Duration::from_secs(1),
-            CloseReason::BufferFull
-            | CloseReason::ConnectRate
-            | CloseReason::HandshakesFull
-            | CloseReason::Left
-            | CloseReason::Overloaded
-            | CloseReason::Replaced
-            | CloseReason::SessionStore
-            | CloseReason::SlowLog
-            | CloseReason::SlowTime
-            | CloseReason::SlowTotal
-            | CloseReason::Stalled
-            | CloseReason::Unread => Duration::ZERO,
-        }
-    }
-
-    /// Takes a connection out of every index; only its transport is left.
-    fn retire(&mut self, conn: ConnId, effects: &mut Effects) {
-        self.end_look_up(conn);
-        let Some(connection) = self.crowd.get_mut(conn) else {
-            return;
-        };
-        self.deadlines
-            .handshakes
-            .remove(&(connection.handshake_until, conn));
-        let stage = core::mem::replace(&mut connection.stage, Stage::Leaving);
-        let Stage::Admitted(member) = stage else {
-            return;
-        };
-        self.crowd.discharge(&member);
-        if let Some(congestion) = &member.outbox.congestion {
-            self.deadlines.unset(congestion.until, Due::Congested(conn));
-        }
-        for watch in &member.watches {
-            self.drop_watch(watch.symbol, watch.place);
-        }
-        if let Life::Live { place, drains_at } = member.life {
-            self.leave_live(place);
-            if let Some(at) = drains_at {
-                self.deadlines.unset(at, Due::DrainClose(conn));
-            }
-        }
-        if let Some(record) = self.users.get_mut(member.user) {
-            record.members.retain(|slot| *slot != conn.slot());
-        }
-        self.idle_if_alone(member.user, effects);
-    }
-
-    /// Takes a place out of the list of live members; the last one moves into it.
-    fn leave_live(&mut self, place: u32) {
-        self.crowd.live.swap_remove(place as usize);
-        if let Some(moved) = self.crowd.live.get(place as usize).copied()
-            && let Some(member) = self.crowd.member_at_mut(moved)
-            && let Life::Live {
-                place: its_place, ..
-            } = &mut member.life
-        {
-            *its_place = place;
         }
     }
 }

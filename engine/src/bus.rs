@@ -5,14 +5,16 @@
 
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
+use core::fmt;
 use core::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use crate::collections::Table;
 use crate::event::{LogEntry, LogKind, Payload, StateValue, Topic, Version};
-use crate::ids::{Epoch, EventId, PublishId, RequestId, UserId};
+use crate::ids::{Epoch, EventId, PublishId, RequestId, SessionId, SocketId, UserId};
 use crate::input::{BusOutcome, Input};
+use crate::reason::Call;
 use crate::time::{Timestamp, WallTime};
 
 /// How much of a batch arrives in one input. Outboxes are measured between inputs, so this bounds by
@@ -20,6 +22,8 @@ use crate::time::{Timestamp, WallTime};
 pub const ARRIVALS_MAX: usize = 32;
 
 /// A question to the bus, or work for it; the answer names the same request.
+///
+/// Requests take effect in the order in which they were made.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum BusRequest {
     /// Append log events, those excepted whose id was taken before; answered by `Appended`.
@@ -31,12 +35,59 @@ pub enum BusRequest {
         /// When the publish came in.
         wall: WallTime,
     },
+    /// Count a call against its user's window in the whole cluster; answered by `Charged`.
+    Charge {
+        /// The request's name.
+        request: RequestId,
+        /// Whose.
+        user: UserId,
+        /// Which call.
+        call: Call,
+        /// It was admitted already and is only counted.
+        admitted: bool,
+    },
+    /// Take a connection slot of a user; answered by `Claimed`.
+    Claim {
+        /// The request's name.
+        request: RequestId,
+        /// Whose.
+        user: UserId,
+        /// The slot's name.
+        slot: Slot,
+        /// The slot that this one takes the place of, if it is still held.
+        replaces: Option<Slot>,
+    },
     /// Read current values; answered by `Fetched`.
     Fetch {
         /// The request's name.
         request: RequestId,
-        /// Of which topic.
-        topic: Topic,
+        /// Of which topics, at most [`FETCH_MAX`].
+        topics: Vec<Topic>,
+    },
+    /// Hold the lease under which emitter messages are taken in; answered by `Led`.
+    Lead {
+        /// The request's name.
+        request: RequestId,
+    },
+    /// Begin or stop to hear emitter messages, which come as `Emitted`; not answered.
+    Listen {
+        /// Begin.
+        on: bool,
+    },
+    /// Answer with `BusReached` as soon as the bus answers anything.
+    Probe,
+    /// Give a slot back; not answered.
+    Release {
+        /// Whose.
+        user: UserId,
+        /// Which.
+        slot: Slot,
+    },
+    /// Hold on to slots, and take those again that the bus has forgotten; answered by `SlotsLost` if
+    /// some are to be given up.
+    Renew {
+        /// The slots by user.
+        users: Vec<Renewal>,
     },
     /// Set current values, those excepted whose id was taken before; answered by `Shared`.
     Share {
@@ -44,7 +95,46 @@ pub enum BusRequest {
         request: RequestId,
         /// The values, in the publisher's order.
         values: Vec<StatePublish>,
+        /// They are one publication, to be delivered together: see [`Input::StateArrived`].
+        once: bool,
     },
+}
+
+/// Topics in one [`BusRequest::Fetch`], and values in one hand-over after an outage.
+pub const FETCH_MAX: usize = 256;
+
+/// A connection's slot among those of its user, by a name that the client can give when it comes back.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Slot {
+    /// The connection's socket id.
+    pub socket: SocketId,
+    /// XXH3-64 of its session id: only a client of the same session may replace it.
+    pub session: u64,
+}
+
+impl Slot {
+    /// The slot of a socket of a session.
+    #[must_use]
+    pub fn new(socket: SocketId, session: &SessionId) -> Self {
+        let session = xxhash_rust::xxh3::xxh3_64(session.as_str().as_bytes());
+        Self { socket, session }
+    }
+}
+
+/// Without spaces: `<socket id>.<16 hexadecimal digits>`.
+impl fmt::Display for Slot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{:016x}", self.socket, self.session)
+    }
+}
+
+/// One user's slots on this node.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Renewal {
+    /// Whose.
+    pub user: UserId,
+    /// Each slot, and how long ago its connection was admitted.
+    pub slots: Vec<(Slot, Duration)>,
 }
 
 /// A log event on its way to the bus.
@@ -63,8 +153,8 @@ pub struct LogPublish {
 /// A value on its way to the bus.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StatePublish {
-    /// The idempotency key.
-    pub id: PublishId,
+    /// The idempotency key, if the same value may be handed in again.
+    pub id: Option<PublishId>,
     /// Of which topic.
     pub topic: Topic,
     /// What it says.
@@ -155,24 +245,38 @@ impl EmbeddedBus {
                     outcome: BusOutcome::Done,
                 });
             }
-            BusRequest::Fetch { request, topic } => {
-                let value = self.values.get(&topic).cloned();
-                let values = value.map(|(version, payload)| StateValue {
-                    topic,
-                    version,
-                    payload,
+            BusRequest::Fetch { request, topics } => {
+                let values = topics.into_iter().filter_map(|topic| {
+                    let (version, payload) = self.values.get(&topic).cloned()?;
+                    Some(StateValue {
+                        topic,
+                        version,
+                        payload,
+                    })
                 });
-                let values = Some(values.into_iter().collect());
+                let values = Some(values.collect());
                 answers.push_back(Input::Fetched { request, values });
             }
-            BusRequest::Share { request, values } => {
+            BusRequest::Probe => answers.push_back(Input::BusReached),
+            // A node alone keeps these by itself and does not ask.
+            BusRequest::Charge { .. }
+            | BusRequest::Claim { .. }
+            | BusRequest::Lead { .. }
+            | BusRequest::Listen { .. }
+            | BusRequest::Release { .. }
+            | BusRequest::Renew { .. } => {}
+            BusRequest::Share {
+                request,
+                values,
+                once,
+            } => {
                 let values = values
                     .into_iter()
                     .filter_map(|value| self.share(now, value));
                 let values: Vec<_> = values.collect();
                 for values in values.chunks(ARRIVALS_MAX) {
                     let values = values.to_vec();
-                    answers.push_back(Input::StateArrived { values });
+                    answers.push_back(Input::StateArrived { values, once });
                 }
                 answers.push_back(Input::Shared {
                     request,
@@ -209,7 +313,7 @@ impl EmbeddedBus {
 
     fn share(&mut self, now: Timestamp, value: StatePublish) -> Option<StateValue> {
         let StatePublish { id, topic, payload } = value;
-        if !self.take_id(now, id) {
+        if id.is_some_and(|id| !self.take_id(now, id)) {
             return None;
         }
         self.counter += 1;

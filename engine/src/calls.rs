@@ -3,15 +3,14 @@
 use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 
-use crate::connection::{Life, Wishes};
-use crate::effect::{Control, Effects, Note};
+use crate::connection::{Life, WAITING_MAX, Wishes};
+use crate::effect::{Control, Effects};
 use crate::engine::Engine;
 use crate::ids::{ConnId, Symbol};
 use crate::input::AckId;
 use crate::outbox::TopicRef;
 use crate::parse::{ClientEvent, InvalidSubscriptions, InvalidSymbols, Subscriptions};
 use crate::reason::{Call, ClientError, CloseReason};
-use crate::time::millis;
 
 impl Engine {
     /// A member's CONNECT answer was sent: gives it what it wished for in the handshake.
@@ -94,25 +93,32 @@ impl Engine {
             self.close(conn, CloseReason::Flood, effects);
             return;
         }
+        if let Some(waiting) = &mut member.waiting {
+            if waiting.behind.len() < WAITING_MAX {
+                waiting.behind.push_back((event, ack));
+            } else {
+                self.complain(conn, None, ClientError::TooManyEvents, effects);
+                self.close(conn, CloseReason::Flood, effects);
+            }
+            return;
+        }
+        self.handle_event(conn, event, ack, effects);
+    }
+
+    pub(crate) fn handle_event(
+        &mut self,
+        conn: ConnId,
+        event: ClientEvent,
+        ack: Option<AckId>,
+        effects: &mut Effects,
+    ) {
         match event {
             ClientEvent::SubscribePortfolio => {
-                if self.admit_call(conn, Call::Portfolio, ack, effects) {
-                    self.subscribe_portfolio(conn, ack, effects);
-                }
+                self.limited(conn, Call::Portfolio, event, ack, effects)
             }
-            ClientEvent::SubscribeTrades => {
-                if self.admit_call(conn, Call::Trades, ack, effects) {
-                    self.subscribe_trades(conn, ack, effects);
-                }
-            }
-            ClientEvent::SubscribeWatchlist(symbols) => {
-                if self.admit_call(conn, Call::Watchlist, ack, effects) {
-                    let done = symbols
-                        .and_then(|symbols| self.subscribe_symbols(conn, ack, symbols, effects));
-                    if done.is_err() {
-                        self.complain(conn, ack, ClientError::InvalidSymbols, effects);
-                    }
-                }
+            ClientEvent::SubscribeTrades => self.limited(conn, Call::Trades, event, ack, effects),
+            ClientEvent::SubscribeWatchlist(_) => {
+                self.limited(conn, Call::Watchlist, event, ack, effects)
             }
             ClientEvent::UnsubscribeWatchlist(Ok(symbols)) => {
                 for symbol in &symbols {
@@ -133,50 +139,29 @@ impl Engine {
         }
     }
 
-    /// Counts a call against its user's limit, or tells the client that it is over it.
-    fn admit_call(
+    /// Does what a call asks for, which was admitted.
+    pub(crate) fn subscribe(
         &mut self,
         conn: ConnId,
-        call: Call,
+        event: ClientEvent,
         ack: Option<AckId>,
         effects: &mut Effects,
-    ) -> bool {
-        let limits = &self.config.limits;
-        let (index, limit) = match call {
-            Call::Portfolio => (0, limits.portfolio_calls_max),
-            Call::Trades => (1, limits.trades_calls_max),
-            Call::Watchlist => (2, limits.watchlist_calls_max),
-        };
-        let window = limits.calls_window;
-        let Some(member) = self.crowd.member_mut(conn) else {
-            return false;
-        };
-        let Some(called) = member.called.get_mut(index) else {
-            return false;
-        };
-        // A second tab or a reconnect must work, so the first call on a connection is never refused.
-        let first = !core::mem::replace(called, true);
-        let Some(record) = self.users.get_mut(member.user) else {
-            return false;
-        };
-        let Some(calls) = record.calls.get_mut(index) else {
-            return false;
-        };
-        if !first && let Some(wait) = calls.wait(self.now, limit, window) {
-            let user = record.id.clone();
-            effects.note(Note::RateLimited { conn, user, call });
-            let error = ClientError::RateLimited {
-                call,
-                retry_after_ms: millis(wait),
-            };
-            self.complain(conn, ack, error, effects);
-            return false;
+    ) {
+        match event {
+            ClientEvent::SubscribePortfolio => self.subscribe_portfolio(conn, ack, effects),
+            ClientEvent::SubscribeTrades => self.subscribe_trades(conn, ack, effects),
+            ClientEvent::SubscribeWatchlist(symbols) => {
+                let done =
+                    symbols.and_then(|symbols| self.subscribe_symbols(conn, ack, symbols, effects));
+                if done.is_err() {
+                    self.complain(conn, ack, ClientError::InvalidSymbols, effects);
+                }
+            }
+            ClientEvent::UnsubscribeWatchlist(_) | ClientEvent::Unknown => {}
         }
-        calls.count(self.now, limit);
-        true
     }
 
-    fn complain(
+    pub(crate) fn complain(
         &mut self,
         conn: ConnId,
         ack: Option<AckId>,

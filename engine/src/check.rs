@@ -9,6 +9,8 @@ use alloc::string::String;
 use crate::connection::{Connection, Life, Member, Stage};
 use crate::deadlines::Due;
 use crate::engine::{Engine, Fetch, Spread};
+use crate::event::Topic;
+use crate::outbox::Replay;
 
 /// Ends the check with a message unless the condition holds.
 macro_rules! ensure {
@@ -28,7 +30,8 @@ impl Engine {
         let mut due = BTreeSet::new();
         let mut handshakes = BTreeSet::new();
         let (mut count, mut pending_bytes, mut live, mut watches) = (0, 0, 0, 0);
-        let (mut members, mut congested) = (0, 0);
+        let (mut members, mut congested, mut watched) = (0, 0, 0);
+        let (mut claims, mut charges, mut awaited) = (0, 0, BTreeSet::new());
         for connection in self.crowd.iter() {
             count += 1;
             ensure!(
@@ -48,7 +51,26 @@ impl Engine {
                         connection.id
                     );
                 }
+                Stage::Claiming(claiming) => {
+                    due.insert((claiming.until, Due::Claim(claiming.request)));
+                    ensure!(
+                        self.claims.get(&claiming.request) == Some(&connection.id),
+                        "{}'s claim is not known",
+                        connection.id
+                    );
+                    claims += 1;
+                }
                 Stage::Admitted(member) => {
+                    watched += u32::from(member.watched.is_some());
+                    if let Some(waiting) = &member.waiting {
+                        due.insert((waiting.until, Due::Charge(waiting.request)));
+                        ensure!(
+                            self.charges.get(&waiting.request) == Some(&connection.id),
+                            "{}'s call is not known",
+                            connection.id
+                        );
+                        charges += 1;
+                    }
                     self.check_member(connection, member)?;
                     pending_bytes += member.outbox.pending.bytes;
                     live += usize::from(member.is_live());
@@ -57,6 +79,15 @@ impl Engine {
                     watches += member.watches.len();
                     if let Some(congestion) = &member.outbox.congestion {
                         due.insert((congestion.until, Due::Congested(connection.id)));
+                        if let Some(Replay {
+                            last,
+                            awaits: Some(until),
+                            ..
+                        }) = congestion.replay
+                        {
+                            due.insert((until, Due::Resume(connection.id)));
+                            awaited.insert((last, connection.id));
+                        }
                     }
                     if let Life::Live {
                         drains_at: Some(at),
@@ -80,6 +111,15 @@ impl Engine {
             "{members} members and {congested} congested, counted otherwise"
         );
         ensure!(
+            watched == self.crowd.watched,
+            "{watched} sessions looked after, counted otherwise"
+        );
+        ensure!(
+            (claims, charges) == (self.claims.len(), self.charges.len()),
+            "{claims} claims and {charges} charges wait, listed otherwise"
+        );
+        ensure!(awaited == self.awaited, "those who wait for events differ");
+        ensure!(
             live == self.crowd.live.len(),
             "{live} live members, {} listed",
             self.crowd.live.len()
@@ -96,6 +136,7 @@ impl Engine {
         self.check_symbols(watches)?;
         self.check_users()?;
         self.check_requests(&mut due)?;
+        self.check_contact(&mut due)?;
         if let Some(drain) = &self.drain
             && !drain.finished
         {
@@ -235,6 +276,50 @@ impl Engine {
         Ok(())
     }
 
+    fn check_contact(
+        &self,
+        due: &mut BTreeSet<(crate::time::Timestamp, Due)>,
+    ) -> Result<(), String> {
+        let timers = [
+            (self.link.probe_at, Due::Probe),
+            (self.held.retry_at, Due::HandOver),
+            (self.rounds.renew_at, Due::Renew),
+            (self.rounds.check_at, Due::CheckSessions),
+            (self.intake.ask_at, Due::Lead),
+        ];
+        due.extend(
+            timers
+                .into_iter()
+                .filter_map(|(at, timer)| Some((at?, timer))),
+        );
+        due.extend(
+            self.checks
+                .iter()
+                .map(|(request, check)| (check.until, Due::Check(*request))),
+        );
+        if let Some(handing) = &self.held.handing {
+            due.insert((handing.until, Due::Share(handing.request)));
+        }
+        ensure!(
+            self.held.is_counted_right(),
+            "values are held and not counted"
+        );
+        ensure!(
+            self.link.gathered.is_none(),
+            "questions were gathered and not asked"
+        );
+        ensure!(
+            self.is_reached()
+                || (self.claims.is_empty()
+                    && self.charges.is_empty()
+                    && self.fetches.is_empty()
+                    && self.publishes.is_empty()
+                    && self.held.handing.is_none()),
+            "the bus is away and owes answers"
+        );
+        Ok(())
+    }
+
     fn check_requests(
         &self,
         due: &mut BTreeSet<(crate::time::Timestamp, Due)>,
@@ -251,16 +336,33 @@ impl Engine {
                 .iter()
                 .map(|(request, (at, _))| (*at, Due::Fetch(*request))),
         );
-        let topics = core::iter::once(&self.market)
-            .chain(self.users.iter().map(|(_, user)| &user.portfolio))
-            .chain(self.symbols.iter().map(|(_, entry)| &entry.topic));
-        for topic in topics {
+        let portfolios = self.users.iter().map(|(_, user)| {
+            let topic = Topic::Portfolio(user.id.clone());
+            (topic, &user.portfolio)
+        });
+        let quotes = self.symbols.iter().map(|(_, entry)| {
+            let topic = Topic::Quote(entry.symbol.clone());
+            (topic, &entry.topic)
+        });
+        let topics = core::iter::once((Topic::Market, &self.market))
+            .chain(portfolios)
+            .chain(quotes);
+        let to_ask: BTreeSet<&Topic> = self.link.refresh.iter().collect();
+        for (name, topic) in topics {
+            ensure!(
+                topic.fetch != Fetch::Wanted
+                    || !self.is_reached()
+                    || to_ask.contains(&name)
+                    || self.held.get(&name).is_some(),
+                "{name} is wanted and will not be asked for"
+            );
             ensure!(
                 topic.spread == Spread::Everyone || topic.value.is_some(),
                 "a topic without a value was sent to some"
             );
             ensure!(
-                topic.spread != Spread::Nobody || matches!(topic.fetch, Fetch::Asked(_)),
+                topic.spread != Spread::Nobody
+                    || matches!(topic.fetch, Fetch::Asked(_) | Fetch::Wanted),
                 "a topic's value is held back for an answer that nobody owes"
             );
             if let Fetch::Asked(request) = topic.fetch {
@@ -273,11 +375,11 @@ impl Engine {
         let mut parts = 0;
         for (request, publish) in &self.publishes {
             due.insert((publish.until, Due::Publish(*request)));
-            parts += publish.parts.len();
-            for part in &publish.parts {
+            for part in publish.parts() {
+                parts += 1;
                 ensure!(
-                    self.publish_parts.get(part) == Some(request),
-                    "{request}'s part {part} belongs to another"
+                    self.publish_parts.get(&part) == Some(request),
+                    "{request:?}'s part {part} belongs to another"
                 );
             }
         }

@@ -165,9 +165,20 @@ impl<T> Slots<T> {
         self.slots.len() - self.free.len()
     }
 
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (u32, &T)> {
-        (0..)
-            .zip(&self.slots)
+    /// Every `step`th number from `first` on.
+    pub(crate) fn every(&self, first: u32, step: u32) -> impl Iterator<Item = (u32, &T)> {
+        self.iter_slots()
+            .skip(first as usize)
+            .step_by(step as usize)
             .filter_map(|(slot, value)| Some((slot, value.as_ref()?)))
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (u32, &T)> {
+        self.iter_slots()
+            .filter_map(|(slot, value)| Some((slot, value.as_ref()?)))
+    }
+
+    fn iter_slots(&self) -> impl Iterator<Item = (u32, &Option<T>)> {
+        (0..).zip(&self.slots)
     }
 }

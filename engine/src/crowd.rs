@@ -4,6 +4,7 @@
 //! message or owes it to later. It allocates nothing per recipient.
 
 use alloc::boxed::Box;
+use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
@@ -29,6 +30,8 @@ pub(crate) struct Crowd {
     count: u32,
     /// How many of them are members.
     pub(crate) members: u32,
+    /// How many of those have a session that is looked after.
+    pub(crate) watched: u32,
     /// How many of those are congested.
     pub(crate) congested: u32,
     /// Slots of all live members.
@@ -41,6 +44,9 @@ pub(crate) struct Crowd {
     to_ask: Vec<ConnId>,
     /// Connections found too slow while something was handed over, to be closed after.
     pub(crate) too_slow: Vec<ConnId>,
+    /// Who got something of the publication that is being handed over; empty but for those that are
+    /// to be had once.
+    pub(crate) skip: BTreeSet<ConnId>,
     seed: u64,
 }
 
@@ -67,12 +73,14 @@ impl Crowd {
             places: Vec::new(),
             count: 0,
             members: 0,
+            watched: 0,
             congested: 0,
             live: Vec::new(),
             pending_bytes: 0,
             ask_all_at: limits.outbox_total_bytes_max / 2,
             to_ask: Vec::new(),
             too_slow: Vec::new(),
+            skip: BTreeSet::new(),
             seed,
         }
     }
@@ -140,6 +148,13 @@ impl Crowd {
         self.places.iter().flatten()
     }
 
+    pub(crate) fn members_mut(&mut self) -> impl Iterator<Item = &mut Member> {
+        self.places
+            .iter_mut()
+            .flatten()
+            .filter_map(Connection::member_mut)
+    }
+
     /// Hands `message` to the live members in `slots` that `wants` it, or has them be owed it.
     pub(crate) fn fan_out<'a>(
         &mut self,
@@ -159,7 +174,7 @@ impl Crowd {
             let Some(member) = connection.member_mut() else {
                 continue;
             };
-            if !member.is_live() || !wants(member) {
+            if !member.is_live() || !wants(member) || self.skip.contains(&conn) {
                 continue;
             }
             let outbox = &mut member.outbox;
@@ -184,6 +199,11 @@ impl Crowd {
             outlet.effects.recipient(conn);
         }
         outlet.effects.deliver_since(begin, message);
+    }
+
+    /// Has whoever got something in this input not get what follows.
+    pub(crate) fn skip_recipients(&mut self, effects: &Effects) {
+        self.skip.extend(effects.all_recipients());
     }
 
     /// Hands `message` to one member, whatever is pending.
@@ -276,6 +296,7 @@ impl Crowd {
     pub(crate) fn discharge(&mut self, member: &Member) {
         self.pending_bytes -= member.outbox.pending.bytes;
         self.members -= 1;
+        self.watched -= u32::from(member.watched.is_some());
         self.congested -= u32::from(member.outbox.congestion.is_some());
     }
 
@@ -390,6 +411,7 @@ impl Crowd {
                 sent: replay.sent + 1,
                 last: id,
                 moved: true,
+                ..*replay
             };
         } else {
             congestion.log_events -= 1;

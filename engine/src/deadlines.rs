@@ -8,11 +8,14 @@ use alloc::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 
 use crate::ids::{ConnId, RequestId};
+use crate::publishing::Publisher;
 use crate::time::Timestamp;
 
 /// Why the engine wants to be woken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum DeadlineKind {
+    /// The bus is probed.
+    BusProbe,
     /// The bus owes an answer.
     BusRequest,
     /// A connection is congested for too long.
@@ -21,25 +24,45 @@ pub enum DeadlineKind {
     DrainClose,
     /// A drain closes what is left.
     DrainEnd,
+    /// What the bus refused is handed over again.
+    HandOver,
     /// A handshake waits too long for its CONNECT.
     Handshake,
     /// A log event is too old to be kept.
     History,
     /// A user without connections is forgotten.
     IdleUser,
+    /// The lease for emitter messages is asked for.
+    Intake,
+    /// A client waits too long for its log.
+    Resume,
+    /// Sessions are looked after.
+    SessionCheck,
     /// The session store owes an answer.
     SessionLookUp,
+    /// Connection slots are renewed.
+    SlotRenewal,
 }
 
 /// One thing that falls due.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(crate) enum Due {
+    Charge(RequestId),
+    Check(RequestId),
+    CheckSessions,
+    Claim(RequestId),
     Congested(ConnId),
     DrainClose(ConnId),
     DrainEnd,
     Fetch(RequestId),
+    HandOver,
+    Lead,
     LookUp(RequestId),
-    Publish(RequestId),
+    Probe,
+    Publish(Publisher),
+    Renew,
+    Resume(ConnId),
+    Share(RequestId),
 }
 
 impl Due {
@@ -48,8 +71,18 @@ impl Due {
             Self::Congested(_) => DeadlineKind::Congested,
             Self::DrainClose(_) => DeadlineKind::DrainClose,
             Self::DrainEnd => DeadlineKind::DrainEnd,
-            Self::Fetch(_) | Self::Publish(_) => DeadlineKind::BusRequest,
-            Self::LookUp(_) => DeadlineKind::SessionLookUp,
+            Self::Charge(_)
+            | Self::Claim(_)
+            | Self::Fetch(_)
+            | Self::Publish(_)
+            | Self::Share(_) => DeadlineKind::BusRequest,
+            Self::Check(_) | Self::LookUp(_) => DeadlineKind::SessionLookUp,
+            Self::CheckSessions => DeadlineKind::SessionCheck,
+            Self::HandOver => DeadlineKind::HandOver,
+            Self::Lead => DeadlineKind::Intake,
+            Self::Probe => DeadlineKind::BusProbe,
+            Self::Renew => DeadlineKind::SlotRenewal,
+            Self::Resume(_) => DeadlineKind::Resume,
         }
     }
 }

@@ -61,6 +61,7 @@ impl Engine {
             self.tell_shutdown(conn, Duration::from_millis(wait), effects);
         }
         effects.note(Note::Draining { told });
+        self.give_up_intake(effects);
         let strangers: Vec<ConnId> = self
             .crowd
             .iter()
@@ -134,7 +135,11 @@ impl Engine {
     pub(crate) fn finish_drain(&mut self, effects: &mut Effects) {
         let Some(drain) = &self.drain else { return };
         let (end, finished) = (drain.end, drain.finished);
-        if !finished && self.crowd.count() == 0 && self.publishes.is_empty() {
+        if !finished
+            && self.crowd.count() == 0
+            && self.publishes.is_empty()
+            && (!self.is_reached() || self.held.len() == 0)
+        {
             self.deadlines.unset(end, Due::DrainEnd);
             self.end_drain(effects);
         }

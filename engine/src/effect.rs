@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::bus::BusRequest;
 use crate::event::{LogKind, Payload, Topic};
 use crate::ids::{ConnId, EventId, PublishId, RequestId, SessionId, Symbol, UserId};
-use crate::input::{AckId, Pending};
+use crate::input::{AckId, GapCause, Pending, SlotLoss};
 use crate::reason::{Call, ClientError, CloseReason, Refusal, Unavailable};
 use crate::time::WallTime;
 
@@ -47,6 +47,14 @@ pub enum Effect {
     },
     /// Ask the bus.
     Bus(BusRequest),
+    /// Ask the session store which of these exist, and answer with
+    /// [`crate::input::Input::SessionsChecked`].
+    CheckSessions {
+        /// The request's name.
+        request: RequestId,
+        /// Which sessions; some may be named more than once.
+        sessions: Vec<SessionId>,
+    },
     /// End the transport without a Socket.IO DISCONNECT, once what was handed over is written, and
     /// after `flush` at the latest.
     Close {
@@ -63,6 +71,12 @@ pub enum Effect {
         message: Message,
         /// To whom: a range of [`Effects::recipients`].
         recipients: Range<u32>,
+    },
+    /// Send a Socket.IO DISCONNECT behind what was sent before: a stock client does not come back by
+    /// itself.
+    Disconnect {
+        /// To whom.
+        conn: ConnId,
     },
     /// Every client is gone, or the deadline came: the process may exit.
     Drained,
@@ -190,6 +204,8 @@ pub enum PublishOutcome {
     Accepted {
         /// Idempotency keys in the batch's order.
         ids: Vec<PublishId>,
+        /// Values were delivered to this node's clients only; the bus gets the newest when it is back.
+        degraded: bool,
     },
     /// Not taken: this node is leaving.
     Draining,
@@ -209,6 +225,13 @@ pub enum Note {
         conn: ConnId,
         /// Whose.
         user: UserId,
+    },
+    /// The bus cannot be used: this node goes on by itself.
+    BusLost,
+    /// The bus can be used.
+    BusReached {
+        /// For how long it could not.
+        away: Duration,
     },
     /// A transport is being closed.
     Closing {
@@ -240,18 +263,45 @@ pub enum Note {
         /// Whose.
         user: UserId,
     },
+    /// Messages of an emitter were dropped: the lease or the bus was lost meanwhile.
+    EmittedLost {
+        /// How many items.
+        items: u32,
+    },
     /// The node is leaving.
     Draining {
         /// How many clients were told.
         told: u32,
+    },
+    /// Values that were held were taken by the bus.
+    HandedOver {
+        /// How many.
+        values: u32,
     },
     /// A handshake was turned away.
     HandshakeRefused {
         /// Why.
         reason: Unavailable,
     },
+    /// A value was delivered to this node's clients and is held for the bus.
+    Held {
+        /// Of which topic.
+        topic: Topic,
+    },
     /// A user gone longest was forgotten, and its rate windows with it.
     IdleUserForgotten,
+    /// This node began or ceased to take in emitter messages.
+    Intake {
+        /// It began.
+        on: bool,
+    },
+    /// Log events are missing; whom it concerns was told.
+    LogGap {
+        /// Why.
+        cause: GapCause,
+        /// How many clients were told.
+        told: u32,
+    },
     /// A call was over its limit.
     RateLimited {
         /// Which connection.
@@ -283,6 +333,22 @@ pub enum Note {
         recovered: bool,
         /// How many were sent again.
         replayed: u64,
+    },
+    /// A member's session is gone.
+    SessionGone {
+        /// Which connection.
+        conn: ConnId,
+        /// Whose.
+        user: UserId,
+    },
+    /// A connection may not keep its slot.
+    SlotLost {
+        /// Which connection.
+        conn: ConnId,
+        /// Whose.
+        user: UserId,
+        /// Why.
+        loss: SlotLoss,
     },
     /// A value older than what is held was dropped.
     StaleState {
@@ -350,6 +416,11 @@ impl Effects {
     /// Where the next delivery's recipients begin.
     pub(crate) fn recipients_begin(&self) -> u32 {
         u32::try_from(self.recipients.len()).unwrap_or(u32::MAX)
+    }
+
+    /// Everyone whom a delivery of this input named so far.
+    pub(crate) fn all_recipients(&self) -> impl Iterator<Item = ConnId> {
+        self.recipients.iter().copied()
     }
 
     pub(crate) fn recipient(&mut self, conn: ConnId) {

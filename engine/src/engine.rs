@@ -1,25 +1,28 @@
 //! The engine: `handle` and `next_deadline`, and the dispatch between the modules that decide.
 
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::string::String;
 use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
 
-use crate::bus::BusRequest;
 use crate::collections::{Slots, Table};
+use crate::contact::{Contact, Link};
 use crate::crowd::{Crowd, Outlet};
 use crate::deadlines::{DeadlineKind, Deadlines, Due};
 use crate::drain::Drain;
-use crate::effect::{Asked, Effect, Effects, Note};
+use crate::effect::{Asked, Effects, Note};
 use crate::event::{Payload, Topic, Version};
+use crate::held::Held;
 use crate::history::History;
-use crate::ids::{ConnId, RequestId, Symbol, UserId};
+use crate::ids::{ConnId, Epoch, EventId, RequestId, Symbol, UserId};
 use crate::input::Input;
+use crate::intake::Intake;
 use crate::limits::{Limits, LimitsError};
-use crate::publishing::PendingPublish;
+use crate::publishing::{PendingPublish, Publisher};
 use crate::rate::Window;
 use crate::reason::CloseReason;
+use crate::sessions::Check;
 use crate::time::Timestamp;
 
 /// How an engine is set up.
@@ -29,10 +32,22 @@ pub struct Config {
     pub limits: Limits,
     /// To whom a user's portfolio and trades go.
     pub delivery: Delivery,
+    /// Whose bus it is.
+    pub bus: BusKind,
     /// Keys hash tables; must not be guessable by outsiders.
     pub seed: u64,
     /// Tells this life of this node from all others; part of the idempotency keys that it assigns.
     pub instance: u64,
+}
+
+/// Whose bus it is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum BusKind {
+    /// This node's alone: there from the start, and nothing is counted elsewhere.
+    #[default]
+    Embedded,
+    /// Shared with other nodes: to be reached first, and connections and calls are counted there.
+    Shared,
 }
 
 /// To whom a user's portfolio and trades go.
@@ -67,10 +82,25 @@ pub struct Engine {
     pub(crate) market: TopicState,
     pub(crate) history: History,
     pub(crate) lookups: BTreeMap<RequestId, ConnId>,
-    pub(crate) fetches: BTreeMap<RequestId, (Timestamp, Topic)>,
-    pub(crate) publishes: BTreeMap<RequestId, PendingPublish>,
+    pub(crate) claims: BTreeMap<RequestId, ConnId>,
+    /// Whose call waits for which answer.
+    pub(crate) charges: BTreeMap<RequestId, ConnId>,
+    pub(crate) checks: BTreeMap<RequestId, Check>,
+    pub(crate) fetches: BTreeMap<RequestId, (Timestamp, Vec<Topic>)>,
+    pub(crate) publishes: BTreeMap<Publisher, PendingPublish>,
     /// Which bus request belongs to which publish.
-    pub(crate) publish_parts: BTreeMap<RequestId, RequestId>,
+    pub(crate) publish_parts: BTreeMap<RequestId, Publisher>,
+    pub(crate) link: Link,
+    pub(crate) held: Held,
+    /// Lives of the bus's data that ended during this contact, oldest first.
+    pub(crate) retired_epochs: VecDeque<Epoch>,
+    pub(crate) epoch: Option<Epoch>,
+    /// The last request before that epoch was known.
+    pub(crate) epoch_since: RequestId,
+    pub(crate) rounds: Rounds,
+    pub(crate) intake: Intake,
+    /// Who waits for which log event to arrive, to go on behind it.
+    pub(crate) awaited: BTreeSet<(EventId, ConnId)>,
     pub(crate) last_request: u64,
     pub(crate) last_publish_id: u64,
     pub(crate) drain: Option<Drain>,
@@ -98,12 +128,23 @@ pub(crate) struct SymbolEntry {
     pub(crate) topic: TopicState,
 }
 
+/// Work that goes round all users, in turns.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Rounds {
+    pub(crate) renew_at: Option<Timestamp>,
+    pub(crate) renew_turn: u32,
+    pub(crate) check_at: Option<Timestamp>,
+    pub(crate) check_turn: u32,
+}
+
 /// What is known of a topic in which someone here is interested.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct TopicState {
     pub(crate) value: Option<(Version, Payload)>,
     pub(crate) spread: Spread,
     pub(crate) fetch: Fetch,
+    /// Values may have passed by unseen: what is fetched next is news to everyone.
+    pub(crate) missed: bool,
 }
 
 /// Who was sent a topic's value.
@@ -114,7 +155,7 @@ pub(crate) enum Spread {
     Everyone,
     /// Those who asked for the topic: it was fetched, and the others get it when it arrives by itself.
     Subscribers,
-    /// No one yet: it arrived while the bus was being asked, whose answer may be newer.
+    /// No one yet: it arrived while the bus was being asked, or is to be, whose answer may be newer.
     Nobody,
 }
 
@@ -124,6 +165,8 @@ pub(crate) enum Fetch {
     /// Not yet.
     #[default]
     Never,
+    /// It is to be asked when it can be.
+    Wanted,
     /// It owes an answer.
     Asked(RequestId),
     /// It has answered; from then on every value arrives by itself.
@@ -153,6 +196,10 @@ pub struct Stats {
     pub history_bytes: u64,
     /// Publishes that wait for the bus.
     pub publishes: u32,
+    /// Values that wait for the bus.
+    pub held: u32,
+    /// How this node and the bus stand.
+    pub contact: Contact,
 }
 
 impl Engine {
@@ -174,9 +221,20 @@ impl Engine {
             market: TopicState::default(),
             history: History::new(seed),
             lookups: BTreeMap::new(),
+            claims: BTreeMap::new(),
+            charges: BTreeMap::new(),
+            checks: BTreeMap::new(),
             fetches: BTreeMap::new(),
             publishes: BTreeMap::new(),
             publish_parts: BTreeMap::new(),
+            link: Link::new(config.bus),
+            held: Held::new(seed),
+            retired_epochs: VecDeque::new(),
+            epoch: None,
+            epoch_since: RequestId::new(0),
+            rounds: Rounds::default(),
+            intake: Intake::default(),
+            awaited: BTreeSet::new(),
             last_request: 0,
             last_publish_id: 0,
             drain: None,
@@ -193,9 +251,11 @@ impl Engine {
         self.now = now;
         self.expire(effects);
         match input {
-            Input::Appended { request, outcome } | Input::Shared { request, outcome } => {
-                self.bus_answered(request, outcome, effects);
-            }
+            Input::Appended { request, outcome } => self.appended(request, outcome, effects),
+            Input::BusLost => self.bus_lost(effects),
+            Input::BusReached => self.bus_reached(effects),
+            Input::Charged { request, verdict } => self.charged(request, verdict, effects),
+            Input::Claimed { request, verdict } => self.claimed(request, verdict, effects),
             Input::Closed { conn } => self.closed(conn, effects),
             Input::Connected { conn } => self.enter(conn, effects),
             Input::ConnectRequested {
@@ -209,9 +269,13 @@ impl Engine {
             Input::Disconnected { conn } => self.disconnected(conn, effects),
             Input::DrainHurried => self.hurry_drain(effects),
             Input::DrainStarted { wall } => self.start_drain(wall, effects),
+            Input::Emitted { items, wall } => self.emitted(items, wall, effects),
             Input::Fetched { request, values } => self.fetched(request, values, effects),
             Input::HandshakeStarted { conn } => self.handshake_started(conn, effects),
+            Input::Led { request, held } => self.led(request, held, effects),
             Input::LogArrived { entries } => self.log_arrived(entries, effects),
+            Input::LogGap { cause } => self.log_gap(cause, effects),
+            Input::LogLoaded { entries } => self.log_loaded(entries, effects),
             Input::OutboxMeasured { conn, pending } => self.outbox_measured(conn, pending, effects),
             Input::OutboxesMeasured { pending } => self.outboxes_measured(&pending, effects),
             Input::Published {
@@ -225,7 +289,17 @@ impl Engine {
             Input::SessionLookedUp { request, verdict } => {
                 self.session_looked_up(request, verdict, effects);
             }
-            Input::StateArrived { values } => self.state_arrived(values, effects),
+            Input::SessionsChecked { request, present } => {
+                self.sessions_checked(request, present, effects);
+            }
+            Input::Shared { request, outcome } => self.shared(request, outcome, effects),
+            Input::SlotsLost { slots } => self.slots_lost(slots, effects),
+            Input::StateArrived { values, once } => self.state_arrived(values, once, effects),
+            Input::StateMissed => {
+                if self.is_reached() {
+                    self.refresh(effects);
+                }
+            }
             Input::TransportFailed { conn, fault } => self.close(conn, fault.into(), effects),
             Input::Woke => {}
         }
@@ -261,6 +335,8 @@ impl Engine {
             history_events: self.history.len() as u64,
             history_bytes: self.history.bytes(),
             publishes: count(self.publishes.len()),
+            held: count(self.held.len()),
+            contact: self.link.contact,
         }
     }
 
@@ -312,25 +388,36 @@ impl Engine {
     }
 
     fn fell_due(&mut self, due: Due, effects: &mut Effects) {
-        let mut timed_out = |request, asked| effects.note(Note::RequestTimedOut { request, asked });
         match due {
+            Due::Charge(request)
+            | Due::Claim(request)
+            | Due::Fetch(request)
+            | Due::Share(request) => {
+                self.bus_too_slow(request, effects);
+            }
+            Due::Check(request) => self.check_timed_out(request, effects),
+            Due::CheckSessions => self.check_turn(effects),
             Due::Congested(conn) => self.congested_too_long(conn, effects),
             Due::DrainClose(conn) => self.close(conn, CloseReason::Draining, effects),
             Due::DrainEnd => self.end_drain(effects),
-            Due::Fetch(request) => {
-                timed_out(request, Asked::Bus);
-                self.fetch_timed_out(request, effects);
+            Due::HandOver => {
+                self.held.retry_at = None;
+                self.hand_over(effects);
             }
+            Due::Lead => self.ask_for_intake(effects),
             Due::LookUp(request) => {
-                timed_out(request, Asked::Sessions);
+                let asked = Asked::Sessions;
+                effects.note(Note::RequestTimedOut { request, asked });
                 if let Some(conn) = self.lookups.get(&request).copied() {
                     self.close(conn, CloseReason::SessionStore, effects);
                 }
             }
-            Due::Publish(request) => {
-                timed_out(request, Asked::Bus);
-                self.publish_timed_out(request, effects);
+            Due::Probe => self.probe(effects),
+            Due::Publish(Publisher::Driver(request) | Publisher::Emitter(request)) => {
+                self.bus_too_slow(request, effects);
             }
+            Due::Renew => self.renew_turn(effects),
+            Due::Resume(conn) => self.awaited_too_long(conn, effects),
         }
     }
 
@@ -339,6 +426,7 @@ impl Engine {
         while let Some(conn) = self.crowd.too_slow.pop() {
             self.close(conn, CloseReason::SlowLog, effects);
         }
+        self.ask_gathered(effects);
         self.crowd.ask(effects);
         self.finish_drain(effects);
     }
@@ -360,18 +448,6 @@ impl Engine {
             effects,
         };
         (&mut self.crowd, outlet)
-    }
-
-    /// Asks the bus for a topic's current value.
-    pub(crate) fn fetch(&mut self, topic: Topic, effects: &mut Effects) {
-        let request = self.next_request();
-        let at = self.now + self.config.limits.bus_request_max;
-        self.deadlines.set(at, Due::Fetch(request));
-        self.fetches.insert(request, (at, topic.clone()));
-        if let Some(state) = self.topic_mut(&topic) {
-            state.fetch = Fetch::Asked(request);
-        }
-        effects.push(Effect::Bus(BusRequest::Fetch { request, topic }));
     }
 }
 

@@ -44,6 +44,8 @@ pub(crate) struct History {
     arrivals: VecDeque<Arrival>,
     bytes: u64,
     last_number: u64,
+    /// The newest of all that were kept since the last gap.
+    last_id: Option<EventId>,
 }
 
 impl History {
@@ -53,12 +55,14 @@ impl History {
             arrivals: VecDeque::new(),
             bytes: 0,
             last_number: 0,
+            last_id: None,
         }
     }
 
     /// Keeps an entry and tells its number.
     pub(crate) fn keep(&mut self, now: Timestamp, entry: LogEntry) -> u64 {
         self.last_number += 1;
+        self.last_id = Some(entry.id);
         let user = entry.user.clone();
         let kept = Kept {
             number: self.last_number,
@@ -70,6 +74,19 @@ impl History {
             .push_back(kept);
         self.arrivals.push_back(Arrival { at: now, user });
         self.last_number
+    }
+
+    /// Forgets everything.
+    pub(crate) fn clear(&mut self) {
+        while self.users.take_first(1).pop().is_some() {}
+        self.arrivals.clear();
+        self.bytes = 0;
+        self.last_id = None;
+    }
+
+    /// The id of the newest entry since the last gap, whoever's.
+    pub(crate) fn last_id(&self) -> Option<EventId> {
+        self.last_id
     }
 
     /// Forgets the oldest entry if it is too old or the history too large.

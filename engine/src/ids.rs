@@ -20,6 +20,11 @@ pub struct ConnId {
 }
 
 impl ConnId {
+    /// The first in order.
+    pub(crate) const MIN: Self = Self::new(0, 0);
+    /// The last in order.
+    pub(crate) const MAX: Self = Self::new(u32::MAX, u32::MAX);
+
     /// Names the `generation`th user of `slot`.
     #[must_use]
     pub const fn new(slot: u32, generation: u32) -> Self {
@@ -247,7 +252,9 @@ impl Epoch {
         self.0
     }
 
-    fn parse(text: &str) -> Option<Self> {
+    /// Reads 16 lower-case hexadecimal digits; `None` for anything else.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
         let lower_hex = |b: u8| b.is_ascii_digit() || (b'a'..=b'f').contains(&b);
         if text.len() != 16 || !text.bytes().all(lower_hex) {
             return None;

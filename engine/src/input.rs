@@ -4,9 +4,11 @@
 //! a request that is gone is a normal race and changes nothing.
 
 use alloc::vec::Vec;
+use core::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::bus::Slot;
 use crate::event::{LogEntry, Publish, StateValue};
 use crate::ids::{ConnId, RequestId, SessionId, SocketId, UserId};
 use crate::parse::{Auth, ClientEvent};
@@ -21,6 +23,25 @@ pub enum Input {
         request: RequestId,
         /// What came of it.
         outcome: BusOutcome,
+    },
+    /// Contact with the bus was lost, or it is too slow to be of use.
+    BusLost,
+    /// The bus can be used, and what it tells arrives from here on; what it told before may have been
+    /// missed.
+    BusReached,
+    /// The bus answered a charge.
+    Charged {
+        /// Which request.
+        request: RequestId,
+        /// What it said.
+        verdict: ChargeVerdict,
+    },
+    /// The bus answered a claim.
+    Claimed {
+        /// Which request.
+        request: RequestId,
+        /// What it said.
+        verdict: ClaimVerdict,
     },
     /// The transport is gone and nothing names this connection any more.
     Closed {
@@ -55,6 +76,13 @@ pub enum Input {
         /// When, for the clients' eyes.
         wall: WallTime,
     },
+    /// A message of a Socket.IO emitter was heard, whose items are well formed.
+    Emitted {
+        /// Its items; a client whom several of them concern gets the first.
+        items: Vec<Publish>,
+        /// When it came in.
+        wall: WallTime,
+    },
     /// The bus answered a question for current values.
     Fetched {
         /// Which request.
@@ -67,8 +95,25 @@ pub enum Input {
         /// The id that the driver gave it.
         conn: ConnId,
     },
+    /// The bus answered whether this node holds the lease for emitter messages.
+    Led {
+        /// Which request.
+        request: RequestId,
+        /// Whether it does; `None` when the bus could not answer.
+        held: Option<bool>,
+    },
     /// The bus delivered log events, in its order.
     LogArrived {
+        /// The events.
+        entries: Vec<LogEntry>,
+    },
+    /// Log events are missing between the last that arrived and the next.
+    LogGap {
+        /// Why.
+        cause: GapCause,
+    },
+    /// The bus told of log events that came before this node listened, in its order.
+    LogLoaded {
         /// The events.
         entries: Vec<LogEntry>,
     },
@@ -109,6 +154,13 @@ pub enum Input {
         /// What is known of the session.
         verdict: SessionVerdict,
     },
+    /// The session store told which of the sessions asked for exist.
+    SessionsChecked {
+        /// Which request.
+        request: RequestId,
+        /// One answer for each session, in the order asked; `None` when the store could not be asked.
+        present: Option<Vec<bool>>,
+    },
     /// The bus answered that it has shared values, or that it could not.
     Shared {
         /// Which request.
@@ -116,11 +168,20 @@ pub enum Input {
         /// What came of it.
         outcome: BusOutcome,
     },
+    /// The bus tells that slots of this node's connections are no longer theirs.
+    SlotsLost {
+        /// Whose, which, and why.
+        slots: Vec<(UserId, Slot, SlotLoss)>,
+    },
     /// The bus delivered values of topics.
     StateArrived {
-        /// The values, in the bus's order.
+        /// The values, in the bus's order; at most [`crate::bus::ARRIVALS_MAX`].
         values: Vec<StateValue>,
+        /// They are one publication: a client whom several of them concern gets the first.
+        once: bool,
     },
+    /// Values that the bus delivered were lost on their way here.
+    StateMissed,
     /// The driver found that a transport cannot go on.
     TransportFailed {
         /// Whose.
@@ -130,6 +191,51 @@ pub enum Input {
     },
     /// A deadline came.
     Woke,
+}
+
+/// What the bus says to a charge.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ChargeVerdict {
+    /// Within the limit, and counted.
+    Admitted,
+    /// It could not be asked.
+    Failed,
+    /// Over the limit, and not counted.
+    Refused {
+        /// After how long the next one would be within it.
+        wait: Duration,
+    },
+}
+
+/// What the bus says to a claim.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ClaimVerdict {
+    /// It could not be asked.
+    Failed,
+    /// The user has as many connections as allowed.
+    Full,
+    /// The slot is the connection's.
+    Granted,
+    /// The user was admitted as often as allowed within a minute.
+    TooOften,
+}
+
+/// Why a connection may not keep its slot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum SlotLoss {
+    /// Its user has too many connections, and this one is among the newest.
+    Excess,
+    /// Another connection of the same client took its place.
+    Replaced,
+}
+
+/// Why log events are missing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum GapCause {
+    /// The bus lost its data and began anew.
+    DataLoss,
+    /// The bus has forgotten what came after the last event that arrived.
+    Trimmed,
 }
 
 /// Why a transport cannot go on.

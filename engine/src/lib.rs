@@ -5,13 +5,18 @@
 //! effects, bit for bit, in production, simulation and replay.
 //!
 //! ```
-//! use tradewire_engine::{Config, Delivery, Effect, Effects, Engine, Input};
+//! use tradewire_engine::{BusKind, Config, Delivery, Effect, Effects, Engine, Input};
 //! use tradewire_engine::ids::ConnId;
 //! use tradewire_engine::limits::Limits;
 //! use tradewire_engine::time::Timestamp;
 //!
-//! let config =
-//!     Config { limits: Limits::default(), delivery: Delivery::All, seed: 7, instance: 1 };
+//! let config = Config {
+//!     limits: Limits::default(),
+//!     delivery: Delivery::All,
+//!     bus: BusKind::Embedded,
+//!     seed: 7,
+//!     instance: 1,
+//! };
 //! let mut engine = Engine::new(config)?;
 //! let mut effects = Effects::new();
 //! let conn = ConnId::new(0, 0);
@@ -38,18 +43,26 @@ extern crate std;
 
 mod admission;
 mod calls;
+mod charges;
 mod check;
 mod collections;
 mod connection;
+mod contact;
 mod crowd;
 mod deadlines;
 mod drain;
 mod engine;
+mod held;
 mod history;
+mod intake;
+mod leaving;
 mod log;
 mod outbox;
 mod publishing;
 mod rate;
+mod resume;
+mod sessions;
+mod slots;
 mod topics;
 
 pub mod bus;
@@ -62,8 +75,10 @@ pub mod parse;
 pub mod reason;
 pub mod time;
 
+pub use contact::Contact;
 pub use deadlines::DeadlineKind;
 pub use effect::{Effect, Effects};
-pub use engine::{CheckpointError, Config, Delivery, Engine, Stats};
+pub use engine::{BusKind, CheckpointError, Config, Delivery, Engine, Stats};
 pub use input::Input;
+pub use intake::INTAKE_LEASE;
 pub use outbox::CONGESTED_CONTROLS_MAX;

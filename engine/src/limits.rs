@@ -5,6 +5,7 @@
 
 use core::time::Duration;
 
+use crate::reason::Call;
 use serde::{Deserialize, Serialize};
 
 /// The bounds that the engine keeps.
@@ -53,6 +54,12 @@ pub struct Limits {
     pub session_lookup_max: Duration,
     /// How long a request to the bus may take, at least 1 ms. Default 1 s. Then: publishers get 503.
     pub bus_request_max: Duration,
+    /// How long the bus keeps a connection slot that is not renewed. Default 30 s.
+    pub slot_lease: Duration,
+    /// How often a node renews each of its slots. Default 10 s.
+    pub slot_renew_every: Duration,
+    /// How often a node looks whether each of its sessions still exists. Default 10 s.
+    pub session_check_every: Duration,
     /// Over how long a drain spreads its closes. Default 5 s.
     pub drain_window: Duration,
     /// When a drain ends whatever is left, not before the window's end. Default 10 s.
@@ -89,6 +96,9 @@ impl Default for Limits {
             outbox_total_bytes_max: 256 << 20,
             session_lookup_max: Duration::from_secs(5),
             bus_request_max: Duration::from_secs(1),
+            slot_lease: Duration::from_secs(30),
+            slot_renew_every: Duration::from_secs(10),
+            session_check_every: Duration::from_secs(10),
             drain_window: Duration::from_secs(5),
             drain_deadline: Duration::from_secs(10),
             history_max: Duration::from_secs(600),
@@ -147,6 +157,16 @@ pub enum LimitsError {
 }
 
 impl Limits {
+    /// How many calls of this kind a user may make in a window.
+    #[must_use]
+    pub fn calls_max(&self, call: Call) -> u32 {
+        match call {
+            Call::Portfolio => self.portfolio_calls_max,
+            Call::Trades => self.trades_calls_max,
+            Call::Watchlist => self.watchlist_calls_max,
+        }
+    }
+
     /// Checks that the limits can hold together.
     ///
     /// # Errors

@@ -9,14 +9,13 @@ use alloc::vec::Vec;
 use crate::connection::Member;
 use crate::crowd::{Outlet, Owed};
 use crate::deadlines::Due;
-use crate::effect::{Control, Effect, Effects, Message, Note};
+use crate::effect::{Effect, Effects, Message, Note};
 use crate::engine::{Delivery, Engine};
 use crate::event::LogEntry;
 use crate::history::Kept;
-use crate::ids::{ConnId, EventId};
-use crate::input::Pending;
-use crate::outbox::{Replay, watch_at_most};
-use crate::parse::LastEventId;
+use crate::ids::ConnId;
+use crate::input::{GapCause, Pending};
+use crate::outbox::watch_at_most;
 use crate::reason::CloseReason;
 
 /// What came of trying to hand over what a connection is owed.
@@ -25,6 +24,8 @@ enum Pumped {
     Empty,
     /// There is no more room.
     Full,
+    /// An event must arrive first.
+    Waiting,
 }
 
 impl Engine {
@@ -37,6 +38,7 @@ impl Engine {
                 payload,
             } = entry.clone();
             let number = self.history.keep(self.now, entry);
+            self.awaited_arrived(id, effects);
             let Some(record) = self
                 .user_numbers
                 .get(&user)
@@ -51,7 +53,9 @@ impl Engine {
                 effects,
             };
             let subscribed = self.config.delivery == Delivery::Subscribed;
-            let wants = |member: &Member| !subscribed || member.trades;
+            // One that waited for this very event has handled it.
+            let wants =
+                |member: &Member| (!subscribed || member.trades) && member.outbox.log_sent < number;
             let bytes = payload.bytes() as u64;
             let message = Message::Log { id, kind, payload };
             let owed = Owed::Log { number, bytes };
@@ -59,6 +63,66 @@ impl Engine {
                 .fan_out(&mut outlet, record.members.iter(), wants, (message, owed));
         }
         self.trim_history(effects);
+    }
+
+    /// Keeps what was logged before this node listened; nobody here was in then.
+    pub(crate) fn log_loaded(&mut self, entries: Vec<LogEntry>, effects: &mut Effects) {
+        for entry in entries {
+            self.history.keep(self.now, entry);
+        }
+        let last_number = self.history.last_number();
+        for member in self.crowd.members_mut() {
+            let outbox = &mut member.outbox;
+            let replay = outbox.congestion.as_ref().and_then(|owing| owing.replay);
+            // A replay goes on; who waits for an event, or is slow, is not owed what came before it.
+            // The one waited for does not help: what comes behind it is not all here yet, and whoever
+            // is in is told of the gap as soon as it is.
+            if replay.is_none_or(|replay| replay.awaits.is_some()) {
+                outbox.log_sent = last_number;
+            }
+        }
+        self.trim_history(effects);
+    }
+
+    /// Events are missing: nobody can resume from before, and whom it may concern is told.
+    pub(crate) fn log_gap(&mut self, cause: GapCause, effects: &mut Effects) {
+        if cause == GapCause::DataLoss {
+            self.forget_sessions_seen();
+        }
+        self.history.clear();
+        let told = self.tell_gap(effects);
+        effects.note(Note::LogGap { cause, told });
+    }
+
+    /// Tells every client that events may be missing, and begins its log anew.
+    pub(crate) fn tell_gap(&mut self, effects: &mut Effects) -> u32 {
+        let last_number = self.history.last_number();
+        let mut concerned = Vec::new();
+        for slot in &self.crowd.live {
+            if let Some(connection) = self.crowd.at(*slot)
+                && let Some(member) = connection.member()
+                && self.wants_log(member)
+            {
+                concerned.push(connection.id);
+            }
+        }
+        for conn in &concerned {
+            let Some(member) = self.crowd.member_mut(*conn) else {
+                continue;
+            };
+            member.outbox.log_sent = last_number;
+            let replay = member.outbox.congestion.as_mut().and_then(|congestion| {
+                congestion.log_events = 0;
+                congestion.log_bytes = 0;
+                congestion.replay.take()
+            });
+            self.stop_awaiting(*conn, replay.as_ref());
+            self.tell_resumed(*conn, None, None, effects);
+            if replay.is_some() {
+                self.pump(*conn, effects);
+            }
+        }
+        u32::try_from(concerned.len()).unwrap_or(u32::MAX)
     }
 
     /// Forgets what is too old or too much; a connection that was still owed it is closed.
@@ -88,60 +152,8 @@ impl Engine {
         }
     }
 
-    fn wants_log(&self, member: &Member) -> bool {
+    pub(crate) fn wants_log(&self, member: &Member) -> bool {
         self.config.delivery == Delivery::All || member.trades
-    }
-
-    /// Answers a handshake's `lastEventId`: everything after it, then `resume`.
-    pub(crate) fn resume(&mut self, conn: ConnId, last: LastEventId, effects: &mut Effects) {
-        let LastEventId::Given(id) = last else { return };
-        let Some(member) = self.crowd.member(conn) else {
-            return;
-        };
-        let Some(user) = self.users.get(member.user) else {
-            return;
-        };
-        // One that is not subscribed is not sent what it missed, and must not be told that it was.
-        let id = id.filter(|_| self.wants_log(member));
-        let found = id.and_then(|id| Some((id, self.history.number_of(&user.id, id)?)));
-        let Some((id, number)) = found else {
-            let last = self.history.newest_id(&user.id);
-            self.tell_resumed(conn, None, last, effects);
-            return;
-        };
-        let (crowd, mut outlet) = self.outlet(effects);
-        crowd.begin_replay(
-            &mut outlet,
-            conn,
-            number,
-            Replay {
-                sent: 0,
-                last: id,
-                moved: false,
-            },
-        );
-        self.pump(conn, effects);
-    }
-
-    fn tell_resumed(
-        &mut self,
-        conn: ConnId,
-        replayed: Option<u64>,
-        last: Option<EventId>,
-        effects: &mut Effects,
-    ) {
-        let (recovered, replayed) = (replayed.is_some(), replayed.unwrap_or(0));
-        effects.note(Note::Resumed {
-            conn,
-            recovered,
-            replayed,
-        });
-        let control = Control::Resumed {
-            recovered,
-            replayed,
-            last,
-        };
-        self.crowd.tell(effects, conn, None, control);
     }
 
     pub(crate) fn outbox_measured(
@@ -217,7 +229,7 @@ impl Engine {
     }
 
     /// Hands over what a congested connection is owed, log first, while there is room.
-    fn pump(&mut self, conn: ConnId, effects: &mut Effects) {
+    pub(crate) fn pump(&mut self, conn: ConnId, effects: &mut Effects) {
         match self.hand_owed(conn, effects) {
             Pumped::Empty => {
                 let Some(congestion) = self.crowd.uncongest(conn) else {
@@ -228,6 +240,7 @@ impl Engine {
                     effects.note(Note::Uncongested { conn });
                 }
             }
+            Pumped::Waiting => {}
             Pumped::Full => {
                 self.crowd.tell_congested(effects, conn);
                 effects.push(Effect::Watch {
@@ -246,6 +259,12 @@ impl Engine {
             let Some(congestion) = &member.outbox.congestion else {
                 return Pumped::Empty;
             };
+            if congestion
+                .replay
+                .is_some_and(|replay| replay.awaits.is_some())
+            {
+                return Pumped::Waiting;
+            }
             let owes_others = congestion.replay.is_some() || congestion.topics.len() > 0;
             if !owes_others && self.next_kept(member).is_none() {
                 return Pumped::Empty;
@@ -258,11 +277,14 @@ impl Engine {
                 self.crowd.hand(effects, conn, message);
             } else if let Some(replay) = replay {
                 self.crowd.end_replay(conn);
-                self.tell_resumed(conn, Some(replay.sent), Some(replay.last), effects);
+                if replay.complete {
+                    self.tell_resumed(conn, Some(replay.sent), Some(replay.last), effects);
+                } else {
+                    self.tell_not_resumed(conn, effects);
+                }
             } else if let Some(name) = self.crowd.next_topic(conn) {
                 if let Some(topic) = self.topic_named(conn, name)
-                    && let Some(state) = self.topic_mut(&topic)
-                    && let Some((_, payload)) = state.value.clone()
+                    && let Some(payload) = self.current(&topic)
                 {
                     self.crowd
                         .hand(effects, conn, Message::State { topic, payload });

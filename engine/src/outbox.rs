@@ -75,6 +75,10 @@ pub(crate) struct Replay {
     pub(crate) last: EventId,
     /// Whether anything was handed over since the connection's deadline was set.
     pub(crate) moved: bool,
+    /// Set while the event behind which it goes on has not arrived: until when it may.
+    pub(crate) awaits: Option<Timestamp>,
+    /// Whether it begins behind an event that was found, so that nothing is missing.
+    pub(crate) complete: bool,
 }
 
 impl Outbox {

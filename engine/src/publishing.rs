@@ -1,4 +1,7 @@
 //! What publishers hand in: split by kind, given to the bus, answered when the bus has it all.
+//!
+//! While the bus cannot be used, a batch with log events is refused whole, and values are delivered
+//! here and held for the bus ([`crate::held`]).
 
 use alloc::format;
 use alloc::vec::Vec;
@@ -7,20 +10,41 @@ use serde::{Deserialize, Serialize};
 
 use crate::bus::{BusRequest, LogPublish, StatePublish};
 use crate::deadlines::Due;
-use crate::effect::{Effect, Effects, PublishOutcome};
+use crate::effect::{Effect, Effects, Note, PublishOutcome};
 use crate::engine::Engine;
 use crate::event::{Publish, Target};
 use crate::ids::{PublishId, RequestId};
 use crate::input::BusOutcome;
 use crate::time::{Timestamp, WallTime};
 
+/// Who waits for a publish to be taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub(crate) enum Publisher {
+    /// A request, by the driver's number.
+    Driver(RequestId),
+    /// Nobody: an emitter does not hear what became of its message. By the engine's number.
+    Emitter(RequestId),
+}
+
 /// A publish of which the bus has not answered every part.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct PendingPublish {
     pub(crate) ids: Vec<PublishId>,
-    /// The bus requests that are not answered.
-    pub(crate) parts: Vec<RequestId>,
+    /// The log's part, until the bus has taken it.
+    pub(crate) log: Option<RequestId>,
+    /// The values' part, until the bus has taken it; the values are kept in case that it does not.
+    pub(crate) state: Option<(RequestId, Vec<StatePublish>)>,
     pub(crate) until: Timestamp,
+    /// Whether some of the values were delivered here only.
+    degraded: bool,
+}
+
+impl PendingPublish {
+    /// The bus requests that are not answered.
+    pub(crate) fn parts(&self) -> impl Iterator<Item = RequestId> {
+        let state = self.state.as_ref().map(|(part, _)| *part);
+        self.log.into_iter().chain(state)
+    }
 }
 
 impl Engine {
@@ -36,14 +60,28 @@ impl Engine {
             effects.push(Effect::AnswerPublish { request, outcome });
             return;
         }
+        self.publish(Publisher::Driver(request), items, wall, effects);
+    }
+
+    pub(crate) fn publish(
+        &mut self,
+        publisher: Publisher,
+        items: Vec<Publish>,
+        wall: WallTime,
+        effects: &mut Effects,
+    ) {
+        let has_log = items
+            .iter()
+            .any(|item| matches!(item.target, Target::Log { .. }));
         let (mut ids, mut entries, mut values) = (Vec::new(), Vec::new(), Vec::new());
+        let mut degraded = false;
         for Publish {
-            id,
+            id: given,
             target,
             payload,
         } in items
         {
-            let Some(id) = id.or_else(|| self.assign_publish_id()) else {
+            let Some(id) = given.clone().or_else(|| self.assign_publish_id()) else {
                 continue;
             };
             ids.push(id.clone());
@@ -56,93 +94,169 @@ impl Engine {
                         payload,
                     });
                 }
-                Target::State(topic) => values.push(StatePublish { id, topic, payload }),
+                // It may be handed in again if the publisher gave the id, or is told to use it.
+                Target::State(topic) => {
+                    let id = given.or(has_log.then_some(id));
+                    if id.as_ref().is_some_and(|id| self.held.knows(self.now, id)) {
+                        // Nobody gets it twice; the bus has it once its topic is not held any more.
+                        degraded |= self.held.get(&topic).is_some();
+                    } else {
+                        values.push(StatePublish { id, topic, payload });
+                    }
+                }
             }
         }
-        let mut parts = Vec::new();
-        if !entries.is_empty() {
-            let part = self.next_request();
-            parts.push(part);
+        let reached = self.is_reached();
+        // A topic that is held stays with this node until the bus has taken what is held.
+        let (local, values): (Vec<_>, Vec<_>) = values
+            .into_iter()
+            .partition(|value| !reached || self.held.get(&value.topic).is_some());
+        let local_bytes = local.iter().map(|value| value.payload.bytes()).sum();
+        if (has_log && !reached) || !self.held.has_room(local.len(), local_bytes) {
+            self.refuse_publish(publisher, ids, effects);
+            return;
+        }
+        degraded |= !local.is_empty();
+        for value in local {
+            self.hold(value, effects);
+        }
+        let log = (!entries.is_empty()).then(|| self.next_request());
+        if let Some(request) = log {
+            self.publish_parts.insert(request, publisher);
             effects.push(Effect::Bus(BusRequest::Append {
-                request: part,
+                request,
                 entries,
                 wall,
             }));
         }
-        if !values.is_empty() {
-            let part = self.next_request();
-            parts.push(part);
+        let state = (!values.is_empty()).then(|| (self.next_request(), values));
+        if let Some((request, values)) = &state {
+            self.publish_parts.insert(*request, publisher);
+            // What an emitter sends to several rooms is one message to whoever is in them.
+            let once = matches!(publisher, Publisher::Emitter(_)) && values.len() > 1;
             effects.push(Effect::Bus(BusRequest::Share {
-                request: part,
-                values,
+                request: *request,
+                values: values.clone(),
+                once,
             }));
         }
         let until = self.now + self.config.limits.bus_request_max;
-        self.deadlines.set(until, Due::Publish(request));
-        self.publish_parts
-            .extend(parts.iter().map(|part| (*part, request)));
-        self.publishes
-            .insert(request, PendingPublish { ids, parts, until });
-        self.answer_if_complete(request, effects);
+        self.deadlines.set(until, Due::Publish(publisher));
+        let publish = PendingPublish {
+            ids,
+            log,
+            state,
+            until,
+            degraded,
+        };
+        self.publishes.insert(publisher, publish);
+        self.answer_if_complete(publisher, effects);
     }
 
     /// An idempotency key that nobody else gives: this life of this node, and a count.
-    fn assign_publish_id(&mut self) -> Option<PublishId> {
+    pub(crate) fn assign_publish_id(&mut self) -> Option<PublishId> {
         self.last_publish_id += 1;
         let text = format!("{:016x}-{}", self.config.instance, self.last_publish_id);
         PublishId::new(&text).ok()
     }
 
-    pub(crate) fn bus_answered(
-        &mut self,
-        part: RequestId,
-        outcome: BusOutcome,
-        effects: &mut Effects,
-    ) {
-        let Some(request) = self.publish_parts.remove(&part) else {
+    pub(crate) fn appended(&mut self, part: RequestId, outcome: BusOutcome, effects: &mut Effects) {
+        let Some(publisher) = self.publish_parts.remove(&part) else {
             return;
         };
         match outcome {
             BusOutcome::Done => {
-                if let Some(publish) = self.publishes.get_mut(&request) {
-                    publish.parts.retain(|pending| *pending != part);
+                if let Some(publish) = self.publishes.get_mut(&publisher) {
+                    publish.log = None;
                 }
-                self.answer_if_complete(request, effects);
+                self.answer_if_complete(publisher, effects);
             }
-            BusOutcome::Failed => self.fail_publish(request, effects),
+            BusOutcome::Failed => self.fail_publish(publisher, effects),
         }
     }
 
-    pub(crate) fn publish_timed_out(&mut self, request: RequestId, effects: &mut Effects) {
-        self.fail_publish(request, effects);
+    pub(crate) fn shared(&mut self, part: RequestId, outcome: BusOutcome, effects: &mut Effects) {
+        if self.handed_over(part, outcome, effects) {
+            return;
+        }
+        let Some(publisher) = self.publish_parts.remove(&part) else {
+            return;
+        };
+        let Some(publish) = self.publishes.get_mut(&publisher) else {
+            return;
+        };
+        let values = publish.state.take().map(|(_, values)| values);
+        publish.degraded |= outcome == BusOutcome::Failed;
+        for value in values.into_iter().flatten() {
+            match (outcome, value.id) {
+                (BusOutcome::Failed, id) => self.hold(StatePublish { id, ..value }, effects),
+                (BusOutcome::Done, Some(id)) => {
+                    self.held.remember(self.now, id);
+                }
+                (BusOutcome::Done, None) => {}
+            }
+        }
+        self.answer_if_complete(publisher, effects);
     }
 
-    fn answer_if_complete(&mut self, request: RequestId, effects: &mut Effects) {
+    /// The bus is lost: log events may be taken or not; values go their way without it.
+    pub(crate) fn fail_publishes(&mut self, effects: &mut Effects) {
+        let publishers: Vec<Publisher> = self.publishes.keys().copied().collect();
+        for publisher in publishers {
+            let Some(publish) = self.publishes.get(&publisher) else {
+                continue;
+            };
+            match (publish.log, &publish.state) {
+                (None, Some((part, _))) => self.shared(*part, BusOutcome::Failed, effects),
+                (Some(_), _) | (None, None) => self.fail_publish(publisher, effects),
+            }
+        }
+    }
+
+    fn answer_if_complete(&mut self, publisher: Publisher, effects: &mut Effects) {
         if self
             .publishes
-            .get(&request)
-            .is_none_or(|publish| !publish.parts.is_empty())
+            .get(&publisher)
+            .is_none_or(|publish| publish.parts().next().is_some())
         {
             return;
         }
-        if let Some(publish) = self.take_publish(request) {
-            let outcome = PublishOutcome::Accepted { ids: publish.ids };
+        let Some(publish) = self.take_publish(publisher) else {
+            return;
+        };
+        if let Publisher::Driver(request) = publisher {
+            let outcome = PublishOutcome::Accepted {
+                ids: publish.ids,
+                degraded: publish.degraded,
+            };
             effects.push(Effect::AnswerPublish { request, outcome });
         }
     }
 
-    fn fail_publish(&mut self, request: RequestId, effects: &mut Effects) {
-        if let Some(publish) = self.take_publish(request) {
-            let outcome = PublishOutcome::Unavailable { ids: publish.ids };
-            effects.push(Effect::AnswerPublish { request, outcome });
+    fn fail_publish(&mut self, publisher: Publisher, effects: &mut Effects) {
+        if let Some(publish) = self.take_publish(publisher) {
+            self.refuse_publish(publisher, publish.ids, effects);
         }
     }
 
-    fn take_publish(&mut self, request: RequestId) -> Option<PendingPublish> {
-        let publish = self.publishes.remove(&request)?;
-        self.deadlines.unset(publish.until, Due::Publish(request));
-        for part in &publish.parts {
-            self.publish_parts.remove(part);
+    fn refuse_publish(&mut self, publisher: Publisher, ids: Vec<PublishId>, effects: &mut Effects) {
+        match publisher {
+            Publisher::Driver(request) => {
+                let outcome = PublishOutcome::Unavailable { ids };
+                effects.push(Effect::AnswerPublish { request, outcome });
+            }
+            Publisher::Emitter(_) => {
+                let items = u32::try_from(ids.len()).unwrap_or(u32::MAX);
+                effects.note(Note::EmittedLost { items });
+            }
+        }
+    }
+
+    fn take_publish(&mut self, publisher: Publisher) -> Option<PendingPublish> {
+        let publish = self.publishes.remove(&publisher)?;
+        self.deadlines.unset(publish.until, Due::Publish(publisher));
+        for part in publish.parts() {
+            self.publish_parts.remove(&part);
         }
         Some(publish)
     }

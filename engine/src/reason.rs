@@ -1,5 +1,6 @@
 //! Why something was refused, closed or told, with the contract's words for each.
 
+use alloc::borrow::Cow;
 use alloc::format;
 use alloc::string::String;
 use core::time::Duration;
@@ -107,6 +108,8 @@ pub enum CloseReason {
     Overloaded,
     /// Another connection of the same client took its place.
     Replaced,
+    /// Its session is gone.
+    SessionExpired,
     /// The session store did not answer in time.
     SessionStore,
     /// Congested for too long.
@@ -117,6 +120,8 @@ pub enum CloseReason {
     SlowTotal,
     /// It took nothing for as long as a heartbeat may take.
     Stalled,
+    /// Its user had too many connections in the cluster, and this was among the newest.
+    TooManyConnections,
     /// It went on sending and did not take its answers.
     Unread,
 }
@@ -146,11 +151,13 @@ impl CloseReason {
             Self::HandshakesFull => "handshakes_full",
             Self::Overloaded => "overloaded",
             Self::Replaced => "replaced",
+            Self::SessionExpired => "session_expired",
             Self::SessionStore => "session_store",
             Self::SlowTime => "slow_time",
             Self::SlowLog => "slow_log",
             Self::SlowTotal => "slow_total",
             Self::Stalled => "stalled",
+            Self::TooManyConnections => "too_many_connections",
             Self::Unread => "unread",
         }
     }
@@ -168,6 +175,15 @@ pub enum Call {
 }
 
 impl Call {
+    /// Its place among the calls, counted from 0.
+    pub(crate) fn index(self) -> usize {
+        match self {
+            Self::Portfolio => 0,
+            Self::Trades => 1,
+            Self::Watchlist => 2,
+        }
+    }
+
     /// The client's event.
     #[must_use]
     pub fn event(self) -> &'static str {
@@ -203,6 +219,13 @@ pub enum ClientError {
         /// After how many milliseconds the next one will be admitted.
         retry_after_ms: u64,
     },
+    /// The client's session is gone; it is disconnected next.
+    SessionExpired,
+    /// The user has more connections than allowed, and this one is disconnected next.
+    TooManyConnections {
+        /// How many are allowed.
+        max: u32,
+    },
     /// Too many events in too short a time; the transport is closed next.
     TooManyEvents,
     /// No such event; told only to a client that waits for an acknowledgement.
@@ -212,8 +235,8 @@ pub enum ClientError {
 impl ClientError {
     /// The message that the client sees.
     #[must_use]
-    pub fn message(self) -> &'static str {
-        match self {
+    pub fn message(self) -> Cow<'static, str> {
+        let text = match self {
             Self::InvalidSubscriptions => "Invalid subscriptions",
             Self::InvalidSymbols => "Invalid symbols array",
             Self::RateLimited {
@@ -227,8 +250,13 @@ impl ClientError {
                 call: Call::Watchlist,
                 ..
             } => "Rate limit exceeded for watchlist subscription",
+            Self::SessionExpired => "Session expired",
+            Self::TooManyConnections { max } => {
+                return Cow::Owned(Refusal::TooManyConnections { max }.message());
+            }
             Self::TooManyEvents => "Too many events",
             Self::UnknownEvent => "Unknown event",
-        }
+        };
+        Cow::Borrowed(text)
     }
 }

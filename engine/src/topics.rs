@@ -4,6 +4,7 @@
 //! user is connected, a quote while someone holds its symbol. Its value is what the bus ordered last;
 //! one that is older than what is held is dropped, so values never go backwards at a client.
 
+use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
 use crate::connection::{Member, Watch};
@@ -12,8 +13,11 @@ use crate::deadlines::Due;
 use crate::effect::{Effects, Message, Note};
 use crate::engine::{Delivery, Engine, Fetch, Spread, SymbolEntry, TopicState};
 use crate::event::{Payload, StateValue, Topic};
-use crate::ids::{ConnId, RequestId, Symbol};
+use crate::ids::{ConnId, Epoch, RequestId, Symbol};
 use crate::outbox::TopicRef;
+
+/// Lives of the bus's data whose late values are still told apart.
+const RETIRED_MAX: usize = 8;
 
 /// To whom a value is sent.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -25,10 +29,19 @@ enum Audience {
 }
 
 impl Engine {
-    pub(crate) fn state_arrived(&mut self, values: Vec<StateValue>, effects: &mut Effects) {
+    pub(crate) fn state_arrived(
+        &mut self,
+        values: Vec<StateValue>,
+        once: bool,
+        effects: &mut Effects,
+    ) {
         for value in values {
-            self.take_value(value, false, effects);
+            if once {
+                self.crowd.skip_recipients(effects);
+            }
+            self.take_value(value, None, effects);
         }
+        self.crowd.skip.clear();
     }
 
     pub(crate) fn fetched(
@@ -37,43 +50,51 @@ impl Engine {
         values: Option<Vec<StateValue>>,
         effects: &mut Effects,
     ) {
-        // Without an answer the deadline asks again.
+        // Without an answer the deadline decides.
         let Some(values) = values else { return };
-        let Some((at, topic)) = self.fetches.remove(&request) else {
+        let Some((at, topics)) = self.fetches.remove(&request) else {
             return;
         };
         self.deadlines.unset(at, Due::Fetch(request));
-        let Some(state) = self.topic_mut(&topic) else {
-            return;
-        };
-        if state.fetch != Fetch::Asked(request) {
-            // Interest ended after the question, and values passed by unseen: the answer may be older.
-            return;
+        // Values may have been missed since the bus read its answer.
+        let again = self.is_before_refresh(request);
+        let values = values.into_iter().map(|value| (value.topic.clone(), value));
+        let mut values: BTreeMap<Topic, StateValue> = values.collect();
+        for topic in topics {
+            let Some(state) = self.topic_mut(&topic) else {
+                continue;
+            };
+            if state.fetch != Fetch::Asked(request) {
+                // Interest ended after the question, and values passed by unseen: the answer may be
+                // older.
+                continue;
+            }
+            state.fetch = if again {
+                Fetch::Wanted
+            } else {
+                Fetch::Answered
+            };
+            if let Some(value) = values.remove(&topic) {
+                self.take_value(value, Some(request), effects);
+            }
+            if let Some(state) = self.topic_mut(&topic) {
+                state.missed = again;
+            }
+            self.release_held_back(&topic, effects);
+            if again {
+                self.link.refresh.push_back(topic);
+            }
         }
-        state.fetch = Fetch::Answered;
-        for value in values {
-            self.take_value(value, true, effects);
+        if self.link.refreshing == Some(request) {
+            self.link.refreshing = None;
         }
-        self.release_held(&topic, effects);
-    }
-
-    /// Asks again, if someone is still interested.
-    pub(crate) fn fetch_timed_out(&mut self, request: RequestId, effects: &mut Effects) {
-        let Some((_, topic)) = self.fetches.remove(&request) else {
-            return;
-        };
-        let Some(state) = self.topic_mut(&topic) else {
-            return;
-        };
-        if state.fetch == Fetch::Asked(request) {
-            // What came by itself is the best that there is to send.
-            self.release_held(&topic, effects);
-            self.fetch(topic, effects);
+        if !self.link.refresh.is_empty() {
+            self.pump_refresh(effects);
         }
     }
 
     /// Sends on a value that waited for the bus's answer.
-    fn release_held(&mut self, topic: &Topic, effects: &mut Effects) {
+    pub(crate) fn release_held_back(&mut self, topic: &Topic, effects: &mut Effects) {
         let Some(state) = self.topic_mut(topic) else {
             return;
         };
@@ -85,17 +106,77 @@ impl Engine {
         }
     }
 
+    /// Sends a value that has no version yet to everyone whom it concerns.
+    pub(crate) fn spread_to_all(&mut self, topic: Topic, payload: Payload, effects: &mut Effects) {
+        if let Some(state) = self.topic_mut(&topic) {
+            // Whatever was held back is older than this.
+            state.spread = Spread::Everyone;
+        }
+        self.spread(topic, payload, Audience::Everyone, effects);
+    }
+
+    /// What a topic says now, as far as this node knows.
+    pub(crate) fn current(&mut self, topic: &Topic) -> Option<Payload> {
+        if let Some(payload) = self.held.get(topic) {
+            return Some(payload.clone());
+        }
+        let (_, payload) = self.topic_mut(topic)?.value.as_ref()?;
+        Some(payload.clone())
+    }
+
+    /// Whether a value, which came by itself or was asked for, is of a life of the bus's data that has
+    /// ended.
+    ///
+    /// What comes by itself and what is asked for come on two ways, so that either may be the first to
+    /// tell of a new life. What was asked for since the life held was known is never older than it;
+    /// that mends it, too, when a life that nobody here knew was told too late and taken for a new one.
+    fn is_retired(&mut self, epoch: Epoch, asked: Option<RequestId>) -> bool {
+        if self.epoch == Some(epoch) {
+            return false;
+        }
+        let late = match asked {
+            Some(asked) => self.epoch.is_some() && asked <= self.epoch_since,
+            None => self.retired_epochs.contains(&epoch),
+        };
+        if late {
+            return true;
+        }
+        self.retired_epochs.retain(|retired| *retired != epoch);
+        if let Some(old) = self.epoch.replace(epoch) {
+            self.retired_epochs.push_back(old);
+        }
+        self.epoch_since = RequestId::new(self.last_request);
+        if self.retired_epochs.len() > RETIRED_MAX {
+            self.retired_epochs.pop_front();
+        }
+        false
+    }
+
     /// Keeps a value and sends it on, unless what is held is as new.
     ///
     /// A value that was only fetched goes to those who asked for the topic: to others it is no news,
-    /// until it arrives by itself. The first value to arrive while the bus is being asked waits for
+    /// until it arrives by itself. The first value to arrive before the bus has been asked waits for
     /// the answer: a client may have been sent a newer one before, over another subscription.
-    fn take_value(&mut self, value: StateValue, fetched: bool, effects: &mut Effects) {
+    fn take_value(
+        &mut self,
+        value: StateValue,
+        asked_by: Option<RequestId>,
+        effects: &mut Effects,
+    ) {
+        let fetched = asked_by.is_some();
         let StateValue {
             topic,
             version,
             payload,
         } = value;
+        if self.is_retired(version.epoch, asked_by) {
+            effects.note(Note::StaleState { topic });
+            return;
+        }
+        // What is held here is newer, and the bus is asked once it has it.
+        if self.held.get(&topic).is_some() {
+            return;
+        }
         let Some(state) = self.topic_mut(&topic) else {
             return;
         };
@@ -113,12 +194,12 @@ impl Engine {
             return;
         }
         let first = state.value.is_none() || state.spread == Spread::Nobody;
-        let asked = matches!(state.fetch, Fetch::Asked(_));
+        let asked = matches!(state.fetch, Fetch::Asked(_) | Fetch::Wanted);
         state.value = Some((version, payload.clone()));
-        if fetched {
+        if fetched && !state.missed {
             state.spread = Spread::Subscribers;
             self.spread(topic, payload, Audience::Subscribers, effects);
-        } else if first && asked {
+        } else if !fetched && first && asked {
             state.spread = Spread::Nobody;
         } else {
             state.spread = Spread::Everyone;
@@ -221,8 +302,9 @@ impl Engine {
         if state.spread == Spread::Nobody {
             return;
         }
-        let Some((_, payload)) = state.value.clone() else {
-            if state.fetch == Fetch::Never {
+        let fetch = state.fetch;
+        let Some(payload) = self.current(&topic) else {
+            if fetch == Fetch::Never {
                 self.fetch(topic, effects);
             }
             return;

@@ -110,8 +110,8 @@ fn a_client_whose_connect_answer_is_on_the_way_is_told_when_it_is_in() {
     assert_eq!(
         node.connected(c(0)),
         [
+            "send c0 server:shutdown reconnect in 2000 ms",
             "bus fetch r2: market:status",
-            "send c0 server:shutdown reconnect in 2000 ms"
         ]
     );
     assert_eq!(
@@ -133,8 +133,8 @@ fn a_client_that_comes_in_after_the_window_is_told_and_closed_at_once() {
     assert_eq!(
         node.connected(c(0)),
         [
-            "bus fetch r2: market:status",
             "send c0 server:shutdown reconnect in 0 ms",
+            "bus fetch r2: market:status",
             "note closing c0 ann draining",
             "close c0 draining flush 4.000s"
         ]

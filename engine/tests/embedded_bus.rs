@@ -49,18 +49,26 @@ impl Bus {
     /// Shares values, each of which is also its key.
     fn share(&mut self, ms: u64, values: &[(Topic, &str)]) -> Vec<String> {
         let value = |(topic, id): &(Topic, &str)| StatePublish {
-            id: key(id),
+            id: Some(key(id)),
             topic: topic.clone(),
             payload: Payload::new(id),
         };
         let values = values.iter().map(value).collect();
         let request = RequestId::new(2);
-        self.ask(ms, BusRequest::Share { request, values })
+        self.ask(
+            ms,
+            BusRequest::Share {
+                request,
+                values,
+                once: false,
+            },
+        )
     }
 
     fn fetch(&mut self, topic: Topic) -> String {
         let request = RequestId::new(3);
-        self.ask(0, BusRequest::Fetch { request, topic }).remove(0)
+        let topics = vec![topic];
+        self.ask(0, BusRequest::Fetch { request, topics }).remove(0)
     }
 }
 

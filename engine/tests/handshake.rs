@@ -6,8 +6,9 @@ mod common;
 use common::make::*;
 use common::{NOTHING, Node};
 use tradewire_engine::Input;
+use tradewire_engine::bus::Slot;
 use tradewire_engine::ids::{ConnId, RequestId};
-use tradewire_engine::input::SessionVerdict;
+use tradewire_engine::input::{ChargeVerdict, ClaimVerdict, SessionVerdict, SlotLoss};
 use tradewire_engine::parse::{Auth, UserClaim};
 
 #[test]
@@ -441,6 +442,8 @@ fn inputs_about_connections_and_requests_that_are_gone_change_nothing() {
     node.join(c(0), hello("ann"));
     node.gone(c(0));
     node.handshake(ConnId::new(0, 1));
+    // The bus's epoch is known from here on.
+    node.arrives(versioned(quote_of("A"), (1, 1), "{}"));
     let digest = node.digest();
     let (conn, request) = (c(0), RequestId::new(999));
     let socket = socket(conn);
@@ -450,7 +453,7 @@ fn inputs_about_connections_and_requests_that_are_gone_change_nothing() {
         Input::Disconnected { conn },
         Input::ConnectRequested {
             conn,
-            socket,
+            socket: socket.clone(),
             auth: hello("ann"),
             cookie: None,
         },
@@ -488,9 +491,34 @@ fn inputs_about_connections_and_requests_that_are_gone_change_nothing() {
         },
         Input::StateArrived {
             values: vec![versioned(quote_of("A"), (1, 1), "{}")],
+            once: false,
         },
         Input::StateArrived {
             values: vec![versioned(portfolio_of("ann"), (1, 1), "{}")],
+            once: false,
+        },
+        Input::Charged {
+            request,
+            verdict: ChargeVerdict::Admitted,
+        },
+        Input::Claimed {
+            request,
+            verdict: ClaimVerdict::Granted,
+        },
+        Input::Led {
+            request,
+            held: Some(true),
+        },
+        Input::SessionsChecked {
+            request,
+            present: Some(vec![false]),
+        },
+        Input::SlotsLost {
+            slots: vec![(
+                user("ann"),
+                Slot::new(socket, &session("s-ann")),
+                SlotLoss::Excess,
+            )],
         },
         Input::DrainHurried,
         Input::Woke,

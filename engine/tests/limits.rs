@@ -7,12 +7,13 @@ use core::time::Duration;
 use common::Node;
 use common::make::*;
 use tradewire_engine::limits::{Limits, LimitsError};
-use tradewire_engine::{Config, Delivery, Engine};
+use tradewire_engine::{BusKind, Config, Delivery, Engine};
 
 fn engine(limits: Limits) -> Result<Engine, LimitsError> {
     Engine::new(Config {
         limits,
         delivery: Delivery::All,
+        bus: BusKind::Embedded,
         seed: 7,
         instance: 1,
     })
@@ -146,6 +147,9 @@ fn an_engine_with_every_limit_at_its_least_still_serves_one_client() {
             outbox_total_bytes_max: 0,
             session_lookup_max: Duration::from_millis(1),
             bus_request_max: Duration::from_millis(1),
+            slot_lease: zero,
+            slot_renew_every: zero,
+            session_check_every: zero,
             drain_window: zero,
             drain_deadline: zero,
             history_max: zero,

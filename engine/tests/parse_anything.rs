@@ -6,17 +6,30 @@ use std::ops::ControlFlow::{self, Continue};
 
 use proptest::prelude::*;
 use tradewire_engine::limits::ParseLimits;
-use tradewire_engine::parse::{BodyFormat, auth, client_event, json, publish};
+use tradewire_engine::parse::{BodyFormat, auth, client_event, emitted, json, publish, session};
 use tradewire_engine::time::WallTime;
 
 /// Valid inputs of every kind, to be damaged.
-const SEEDS: [&str; 6] = [
+const SEEDS: [&str; 9] = [
     r#"[{"event":"quote:update","symbol":"AAPL","data":{"price":1.50,"symbol":"AAPL"}}]"#,
     r#"{"event":"trade:failed","userId":"u","id":"k","data":{"error":{"a":[1]},"x":"\u00e9\\"}}"#,
     "{\"event\":\"market:status\",\"data\":{}}\r\n\n{\"event\":\"portfolio:update\",\"userId\":7,\"data\":{ }}",
     r#"["subscribe:watchlist",["AAPL","BRK.B"]]"#,
     r#"["unsubscribe:watchlist",["AAPL"],{}]"#,
     r#"{"sessionID":"s","userId":1,"subscriptions":{"portfolio":true,"watchlist":["A"]},"lastEventId":"x"}"#,
+    r#"{"cookie":{"expires":null,"path":"/"},"passport":{"user":{"_id":{"$oid":"507f"}}}}"#,
+    r#"{"passport":{"user":{"id":42}},"userId":"u"}"#,
+    r#"{"symbol":"AAPL","error":"\ud800","price":1e400}"#,
+];
+
+/// Events and rooms that fit each other, or do not.
+const EMITTED: [(&str, &[&str]); 6] = [
+    ("portfolio:update", &["user:u", "user:\"\\"]),
+    ("trade:failed", &["user:u"]),
+    ("quote:update", &["symbol:AAPL"]),
+    ("market:status", &[]),
+    ("market:status", &["user:u"]),
+    ("no\u{1}such", &["x"]),
 ];
 
 /// Pieces on which a JSON reader turns.
@@ -63,6 +76,25 @@ fn feed(bytes: &[u8]) -> Result<(), TestCaseError> {
         let _ = client_event(text, &limits);
         let _ = auth(Some(text), &limits);
         let _ = json::splice(text, &[("a", "1")]);
+        for (event, rooms) in EMITTED {
+            match emitted(event, rooms, text, WallTime::default(), &limits) {
+                Ok(items) => {
+                    prop_assert_eq!(items.len(), rooms.len().max(1));
+                    for item in items {
+                        well_formed(item.payload.text())?;
+                    }
+                }
+                Err(error) => prop_assert_ne!(error.to_string(), ""),
+            }
+        }
+        let room = ["user:", text].concat();
+        for room in [text, &room] {
+            let _ = emitted(text, &[room], "{}", WallTime::default(), &limits);
+        }
+    }
+    match session(bytes, &limits) {
+        Ok(user) => prop_assert!(user.as_str().len() <= limits.user_bytes_max),
+        Err(error) => prop_assert_ne!(error.to_string(), ""),
     }
     for format in [BodyFormat::Json, BodyFormat::NdJson] {
         match publish(bytes, format, WallTime::default(), &limits) {

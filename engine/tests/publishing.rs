@@ -38,7 +38,7 @@ fn a_batch_is_split_by_kind_and_answered_when_both_are_taken() {
         node.publish(batch),
         [
             "bus append r1: trade:executed ann {\"n\":1}, trade:failed bob {\"n\":2}",
-            "bus share r2: quote:update AAPL {\"p\":1}, market:status {}",
+            "bus share r2: quote:update AAPL {\"p\":1} id mine, market:status {} id 0000000000000001-3",
         ]
     );
     assert_eq!(node.engine.stats().publishes, 1);
@@ -99,6 +99,7 @@ fn a_batch_without_answer_is_given_up_at_its_deadline() {
         node.sleep_until(1_000),
         [
             "note timed out r1 bus",
+            "note bus lost",
             "answer publish r1: unavailable a, 0000000000000001-1",
         ]
     );
@@ -117,7 +118,11 @@ fn answers_find_their_own_publish() {
     assert_eq!(shared(&mut node, 2, Done), NOTHING, "an answer twice");
     assert_eq!(
         shared(&mut node, 1, Failed),
-        ["answer publish r1: unavailable a"]
+        [
+            "note held market:status",
+            "answer publish r1: accepted degraded a"
+        ],
+        "the value goes its way without the bus"
     );
 }
 

@@ -179,6 +179,7 @@ impl<C: Clock> Driver<C> {
                     }
                 },
                 _ = notices.recv_many(&mut batch.notices, TURN) => {}
+                _ = outlets.arrivals.recv_many(&mut batch.arrivals, TURN) => {}
                 _ = outlets.commands.recv_many(&mut batch.commands, TURN) => {}
                 _ = outlets.publishes.recv_many(&mut batch.publishes, TURN) => {}
                 () = wake => self.handle(Input::Woke),
@@ -194,6 +195,9 @@ impl<C: Clock> Driver<C> {
     fn handle_batch(&mut self, batch: &mut Batch) {
         for notice in batch.notices.drain(..) {
             self.notice(notice);
+        }
+        for input in batch.arrivals.drain(..) {
+            self.handle(input);
         }
         for command in batch.commands.drain(..) {
             self.command(command);
@@ -332,6 +336,7 @@ impl<C: Clock> Driver<C> {
 #[derive(Default)]
 struct Batch {
     notices: Vec<Notice>,
+    arrivals: Vec<Input>,
     commands: Vec<Command>,
     publishes: Vec<PublishCommand>,
 }
@@ -343,6 +348,11 @@ impl Batch {
             && let Ok(notice) = notices.try_recv()
         {
             self.notices.push(notice);
+        }
+        while self.arrivals.len() < TURN
+            && let Ok(input) = outlets.arrivals.try_recv()
+        {
+            self.arrivals.push(input);
         }
         while self.commands.len() < TURN
             && let Ok(command) = outlets.commands.try_recv()

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use socketioxide_core::Sid;
 use tokio::sync::{mpsc, oneshot};
-use tradewire_engine::Stats;
 use tradewire_engine::effect::PublishOutcome;
 use tradewire_engine::event::Publish;
 use tradewire_engine::ids::{ConnId, SessionId};
@@ -12,6 +11,7 @@ use tradewire_engine::input::AckId;
 use tradewire_engine::parse::{Auth, ClientEvent};
 use tradewire_engine::reason::{Refusal, Unavailable};
 use tradewire_engine::time::WallTime;
+use tradewire_engine::{Input, Stats};
 
 use crate::link::{Link, Presence};
 
@@ -21,6 +21,10 @@ const QUEUE_MAX: usize = 16_384;
 
 /// How many publishes may wait for the driver; what is beyond waits at the HTTP edge.
 const PUBLISHES_MAX: usize = 64;
+
+/// How many answers and arrivals from outside may wait for the driver; beyond that, whoever has more
+/// waits with it.
+const ARRIVALS_MAX: usize = 1_024;
 
 /// Something that someone wants of the driver.
 #[derive(Debug)]
@@ -74,6 +78,8 @@ pub(crate) struct Report {
 pub(crate) struct Inbox {
     pub(crate) commands: mpsc::Sender<Command>,
     pub(crate) publishes: mpsc::Sender<PublishCommand>,
+    /// What the bus and the session store have to say, as it goes to the engine.
+    pub(crate) arrivals: mpsc::Sender<Input>,
 }
 
 /// The receiving ends.
@@ -81,20 +87,24 @@ pub(crate) struct Inbox {
 pub(crate) struct Outlets {
     pub(crate) commands: mpsc::Receiver<Command>,
     pub(crate) publishes: mpsc::Receiver<PublishCommand>,
+    pub(crate) arrivals: mpsc::Receiver<Input>,
 }
 
 /// Makes both.
 pub(crate) fn inbox() -> (Inbox, Outlets) {
     let (commands, commands_out) = mpsc::channel(QUEUE_MAX);
     let (publishes, publishes_out) = mpsc::channel(PUBLISHES_MAX);
+    let (arrivals, arrivals_out) = mpsc::channel(ARRIVALS_MAX);
     (
         Inbox {
             commands,
             publishes,
+            arrivals,
         },
         Outlets {
             commands: commands_out,
             publishes: publishes_out,
+            arrivals: arrivals_out,
         },
     )
 }

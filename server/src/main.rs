@@ -6,13 +6,13 @@ use std::process::ExitCode;
 use rand::RngExt as _;
 use tokio::sync::{oneshot, watch};
 use tradewire_server::clock::SystemClock;
-use tradewire_server::config::{AuthMode, Config, Secret};
+use tradewire_server::config::{AuthMode, Command, Config, DoctorConfig, Secret};
 use tradewire_server::net::Tcp;
-use tradewire_server::{Seeds, Shutdown, logging, run};
+use tradewire_server::{Seeds, Shutdown, doctor, logging, run};
 
 fn main() -> ExitCode {
-    let config = match Config::from_process() {
-        Ok(config) => config,
+    let command = match Command::from_process() {
+        Ok(command) => command,
         Err(error) if error.is_help() => {
             // A reader that went away, as `head` does, is no failure.
             let _ = write!(std::io::stdout(), "{error}");
@@ -20,7 +20,9 @@ fn main() -> ExitCode {
         }
         Err(error) => return fail(&error, error.exit_code()),
     };
-    if let Err(error) = logging::init(config.log_format, &config.log_filter) {
+    if let Command::Serve(config) = &command
+        && let Err(error) = logging::init(config.log_format, &config.log_filter)
+    {
         return fail(&format_args!("tradewire: {error}"), 2);
     }
     let runtime = match tokio::runtime::Builder::new_multi_thread()
@@ -30,9 +32,22 @@ fn main() -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return fail(&format_args!("tradewire: no runtime: {error}"), 1),
     };
-    match runtime.block_on(serve(config)) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => fail(&format_args!("tradewire: {error}"), 1),
+    match command {
+        Command::Serve(config) => match runtime.block_on(serve(*config)) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => fail(&format_args!("tradewire: {error}"), 1),
+        },
+        Command::Doctor(config) => runtime.block_on(examine(&config)),
+    }
+}
+
+async fn examine(config: &DoctorConfig) -> ExitCode {
+    let report = doctor::examine(&Tcp, &SystemClock::start(), config, rand::rng().random()).await;
+    let _ = write!(std::io::stdout(), "{report}");
+    if report.is_healthy() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
     }
 }
 

@@ -1,6 +1,7 @@
 //! Prometheus metrics, derived from the engine's notes and figures.
 
 use std::fmt;
+use std::sync::atomic::AtomicU64;
 
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
@@ -8,8 +9,11 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::{Registry, Unit};
+use tradewire_engine::Contact;
 use tradewire_engine::effect::{Message, Note};
+use tradewire_engine::input::{GapCause, SlotLoss};
 
+use crate::bus::BusStatus;
 use crate::inbox::Report;
 
 /// What an outcome is counted by.
@@ -61,6 +65,14 @@ pub(crate) struct Metrics {
     timed_out: Counter,
     resumed: Family<Reason, Counter>,
     idle_users_forgotten: Counter,
+    bus_losses: Counter,
+    bus_away: Counter<f64, AtomicU64>,
+    held: Counter,
+    handed_over: Counter,
+    log_gaps: Family<Reason, Counter>,
+    slots_lost: Family<Reason, Counter>,
+    sessions_gone: Counter,
+    emitted_lost: Counter,
     connections: Gauge,
     users: Gauge,
     transports: Gauge,
@@ -71,6 +83,8 @@ pub(crate) struct Metrics {
     history_events: Gauge,
     history_bytes: Gauge,
     draining: Gauge,
+    bus_reached: Gauge,
+    values_held: Gauge,
 }
 
 impl fmt::Debug for Metrics {
@@ -80,9 +94,12 @@ impl fmt::Debug for Metrics {
 }
 
 impl Metrics {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(bus: Option<&BusStatus>) -> Self {
         let mut registry = Registry::with_prefix("tradewire");
         let r = &mut registry;
+        if let Some(bus) = bus {
+            bus.register(r);
+        }
         Self {
             inputs: counter(r, "inputs", "Facts given to the engine"),
             streams_refused: counter(
@@ -129,6 +146,27 @@ impl Metrics {
             ),
             resumed: family(r, "resumes", "Resumes answered"),
             idle_users_forgotten: counter(r, "idle_users_forgotten", "Idle users forgotten early"),
+            bus_losses: counter(r, "bus_losses", "Times that contact with the bus was lost"),
+            bus_away: {
+                let seconds = Counter::default();
+                let help = "Time without the bus, counted when it is back";
+                r.register_with_unit("bus_away", help, Unit::Seconds, seconds.clone());
+                seconds
+            },
+            held: counter(
+                r,
+                "values_held_back",
+                "Values delivered to this node's clients while the bus could not take them",
+            ),
+            handed_over: counter(r, "values_handed_over", "Values that the bus took later"),
+            log_gaps: family(r, "log_gaps", "Times that log events were missing"),
+            slots_lost: family(r, "slots_lost", "Connections that lost their slot"),
+            sessions_gone: counter(r, "sessions_gone", "Clients whose session was gone"),
+            emitted_lost: counter(
+                r,
+                "emitted_lost",
+                "Items of emitter messages that were lost",
+            ),
             connections: gauge(r, "connections", "Clients that are in"),
             users: gauge(r, "users", "Users with at least one connection"),
             transports: gauge(r, "transports", "Transport sessions of whatever stage"),
@@ -143,6 +181,8 @@ impl Metrics {
             history_events: gauge(r, "history_events", "Log events kept for resume"),
             history_bytes: bytes(r, "history", "Log events kept for resume"),
             draining: gauge(r, "draining", "1 while the node leaves"),
+            bus_reached: gauge(r, "bus_reached", "1 while the bus can be used"),
+            values_held: gauge(r, "values_held", "Values that wait for the bus"),
             registry,
         }
     }
@@ -154,10 +194,30 @@ impl Metrics {
         };
         match note {
             Note::Admitted { .. } => drop(self.admitted.inc()),
+            Note::BusLost => drop(self.bus_losses.inc()),
+            Note::BusReached { away } => drop(self.bus_away.inc_by(away.as_secs_f64())),
             Note::Closing { reason, .. } => by(&self.closed, reason.name()),
             Note::Congested { .. } => drop(self.congestions.inc()),
             Note::Conflated { .. } => drop(self.conflated.inc()),
             Note::Disconnected { .. } => drop(self.disconnected.inc()),
+            Note::EmittedLost { items } => drop(self.emitted_lost.inc_by(u64::from(*items))),
+            Note::HandedOver { values } => drop(self.handed_over.inc_by(u64::from(*values))),
+            Note::Held { .. } => drop(self.held.inc()),
+            Note::LogGap { cause, .. } => by(
+                &self.log_gaps,
+                match cause {
+                    GapCause::DataLoss => "data_loss",
+                    GapCause::Trimmed => "trimmed",
+                },
+            ),
+            Note::SessionGone { .. } => drop(self.sessions_gone.inc()),
+            Note::SlotLost { loss, .. } => by(
+                &self.slots_lost,
+                match loss {
+                    SlotLoss::Excess => "excess",
+                    SlotLoss::Replaced => "replaced",
+                },
+            ),
             Note::HandshakeRefused { reason } => by(&self.handshakes_refused, reason.name()),
             Note::IdleUserForgotten => drop(self.idle_users_forgotten.inc()),
             Note::RateLimited { call, .. } => {
@@ -176,7 +236,7 @@ impl Metrics {
                 recovered: false, ..
             } => by(&self.resumed, "not_recovered"),
             Note::StaleState { .. } => drop(self.stale.inc()),
-            Note::Draining { .. } | Note::Uncongested { .. } => {}
+            Note::Draining { .. } | Note::Intake { .. } | Note::Uncongested { .. } => {}
         }
     }
 
@@ -220,6 +280,11 @@ impl Metrics {
             (&self.history_events, stats.history_events),
             (&self.history_bytes, stats.history_bytes),
             (&self.draining, u64::from(report.draining)),
+            (
+                &self.bus_reached,
+                u64::from(stats.contact == Contact::Reached),
+            ),
+            (&self.values_held, u64::from(stats.held)),
         ] {
             gauge.set(i64::try_from(figure).unwrap_or(i64::MAX));
         }

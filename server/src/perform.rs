@@ -57,6 +57,11 @@ impl<C: Clock> Driver<C> {
                 message,
                 recipients,
             } => self.deliver(message, recipients, effects),
+            Effect::CheckSessions { request, sessions } => {
+                self.sessions
+                    .check(*request, sessions.clone(), &mut self.answers);
+            }
+            Effect::Disconnect { conn } => self.send(*conn, Packet::disconnect(NAMESPACE), TYPES),
             Effect::Drained => self.drained = true,
             Effect::LookUpSession { request, session } => {
                 self.sessions

@@ -15,12 +15,12 @@ use tower::ServiceExt;
 use tower::util::BoxCloneSyncService;
 use tradewire_engine::limits::LimitsError;
 use tradewire_engine::parse::BodyFormat;
-use tradewire_engine::{CONGESTED_CONTROLS_MAX, Engine};
+use tradewire_engine::{BusKind, CONGESTED_CONTROLS_MAX, Engine};
 
 use crate::accept::{AcceptLimits, Ending, accept};
-use crate::bus::Embedded;
+use crate::bus::{self, Bus, BusStatus, Codec, Embedded, RedisBus, Stop};
 use crate::clock::Clock;
-use crate::config::{Config, Secret};
+use crate::config::{AuthMode, Config, Secret};
 use crate::demo;
 use crate::driver::{Driver, Parts};
 use crate::gate::{Gate, PollingSessions, SocketIoService};
@@ -29,7 +29,7 @@ use crate::http::{PUBLISHING_MAX, Site, Web, publish};
 use crate::inbox::{Inbox, inbox};
 use crate::metrics::Metrics;
 use crate::net::{Listener as _, Net};
-use crate::sessions::Trust;
+use crate::sessions::{RedisSessions, SessionSettings, Sessions, Trust};
 
 /// What the server is asked to do about its end.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -100,11 +100,22 @@ pub async fn run<N: Net, C: Clock>(
     let engine = Engine::new(tradewire_engine::Config {
         limits: config.limits.clone(),
         delivery: config.delivery,
+        bus: if config.redis.is_some() {
+            BusKind::Shared
+        } else {
+            BusKind::Embedded
+        },
         seed: seeds.engine,
         instance: seeds.instance,
     })?;
-    let metrics = Arc::new(Metrics::new());
     let (inbox, outlets) = inbox();
+    let Backing {
+        bus,
+        sessions,
+        status,
+        stop,
+    } = backing(&net, &clock, &config, &inbox, seeds);
+    let metrics = Arc::new(Metrics::new(status.as_deref()));
     let (notices, notices_out) = mpsc::unbounded_channel();
     let slot = SenderSlot::default();
     let service = socket_io(&config, &inbox, &slot);
@@ -114,13 +125,20 @@ pub async fn run<N: Net, C: Clock>(
         .ok_or(StartError::Namespace)?;
     let polling = Arc::new(PollingSessions::default());
     let gate = Gate::new(service, inbox.clone(), Arc::clone(&polling), &config);
-    let site = Arc::new(site(&config, &clock, inbox, &metrics, publish_token));
+    let site = Arc::new(site(
+        &config,
+        &clock,
+        inbox,
+        &metrics,
+        status,
+        publish_token,
+    ));
     let web = Web::new(gate.clone(), Arc::clone(&site), &config);
     let driver = Driver::new(Parts {
         engine,
         clock,
-        bus: Box::new(Embedded::new(seeds.epoch, seeds.engine)),
-        sessions: Box::new(Trust),
+        bus,
+        sessions,
         sender,
         gate,
         polling,
@@ -143,7 +161,7 @@ pub async fn run<N: Net, C: Clock>(
     // Whoever started it may not care.
     let _ = started.send(address);
     let ending = Ending::default();
-    let running = driver.run(outlets, notices_out, shutdown);
+    let driving = driver.run(outlets, notices_out, shutdown);
     let demo = async {
         if config.demo {
             run_demo(&site, seeds.demo).await;
@@ -152,13 +170,84 @@ pub async fn run<N: Net, C: Clock>(
     };
     let left = tokio::select! {
         biased;
-        left = running => left,
+        left = driving => left,
         () = accept(listener, web, metrics, limits, &ending) => Duration::ZERO,
         () = demo => Duration::ZERO,
     };
-    // Answers that were given are written, so that nobody publishes again what was taken.
-    ending.end(left.min(ANSWERS_MAX)).await;
+    // Answers that were given are written, so that nobody publishes again what was taken; and slots
+    // given back are free for those who come back elsewhere.
+    let limit = left.min(ANSWERS_MAX);
+    let finishing = async {
+        if let Some(stop) = stop {
+            stop.stop().await;
+        }
+    };
+    tokio::join!(ending.end(limit), finishing);
     Ok(())
+}
+
+/// What stands behind the driver.
+struct Backing {
+    bus: Box<dyn Bus>,
+    sessions: Box<dyn Sessions>,
+    status: Option<Arc<BusStatus>>,
+    stop: Option<Stop>,
+}
+
+/// The bus and the session store: in this process, or in Redis.
+fn backing<N: Net, C: Clock>(
+    net: &N,
+    clock: &C,
+    config: &Config,
+    inbox: &Inbox,
+    seeds: Seeds,
+) -> Backing {
+    let Some(url) = &config.redis else {
+        return Backing {
+            bus: Box::new(Embedded::new(seeds.epoch, seeds.engine)),
+            sessions: Box::new(Trust),
+            status: None,
+            stop: None,
+        };
+    };
+    let status = Arc::new(BusStatus::new());
+    let codec = Codec::new(
+        config.limits.clone(),
+        config.log_stream_max,
+        seeds.instance,
+        seeds.epoch,
+    );
+    let (bus, commands, stop) = RedisBus::start(bus::Parts {
+        net: net.clone(),
+        clock: clock.clone(),
+        url: url.clone(),
+        instance: seeds.instance,
+        codec: codec.with_publishes_of(config.server_limits.publish_body_bytes_max),
+        limits: &config.limits,
+        parse_limits: config.parse_limits.clone(),
+        seed: seeds.instance,
+        arrivals: inbox.arrivals.clone(),
+        status: Arc::clone(&status),
+    });
+    let sessions: Box<dyn Sessions> = match config.auth_mode {
+        AuthMode::Trust => Box::new(Trust),
+        AuthMode::Session => Box::new(RedisSessions::new(
+            commands,
+            inbox.arrivals.clone(),
+            SessionSettings {
+                prefix: config.session_prefix.clone(),
+                lookup_max: config.limits.session_lookup_max,
+                limits: config.parse_limits.clone(),
+                seed: seeds.instance,
+            },
+        )),
+    };
+    Backing {
+        bus: Box::new(bus),
+        sessions,
+        status: Some(status),
+        stop: Some(stop),
+    }
 }
 
 fn socket_io(config: &Config, inbox: &Inbox, slot: &SenderSlot) -> SocketIoService {
@@ -201,6 +290,7 @@ fn site<C: Clock>(
     clock: &C,
     inbox: Inbox,
     metrics: &Arc<Metrics>,
+    bus: Option<Arc<BusStatus>>,
     publish_token: Secret,
 ) -> Site {
     let (wall, uptime) = (clock.clone(), clock.clone());
@@ -208,6 +298,7 @@ fn site<C: Clock>(
     Site {
         inbox,
         metrics: Arc::clone(metrics),
+        bus,
         publish_token,
         metrics_token: config.metrics_token.clone(),
         parse_limits: config.parse_limits.clone(),

@@ -65,6 +65,8 @@ const alive = new Set();
 process.on('exit', () => {
   for (const server of alive) server.child.kill('SIGKILL');
 });
+// A file that takes too long is ended so; what it started must go with it.
+process.once('SIGTERM', () => process.exit(1));
 
 /**
  * A test that closes what it opened and that, if it fails, shows what the servers logged.

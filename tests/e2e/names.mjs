@@ -12,6 +12,8 @@ export const VARIABLES = [
   'PORTFOLIO_CALLS_MAX', 'TRADES_CALLS_MAX', 'WATCHLIST_CALLS_MAX', 'CALLS_WINDOW_MS',
   'PUBLISH_BODY_BYTES_MAX', 'PUBLISH_ITEMS_MAX', 'PUBLISH_WAITING_MAX', 'PUBLISH_WAIT_MAX_MS', 'CONGESTED_MAX_MS', 'CONGESTED_LOG_EVENTS_MAX', 'PUBLISH_DEPTH_MAX', 'CLIENT_PAYLOAD_BYTES_MAX',
   'ATTACHMENTS_MAX', 'ATTACHMENTS_BYTES_MAX', 'DRAIN_WINDOW_MS', 'DRAIN_DEADLINE_MS', 'REQUEST_HEAD_MAX_MS',
+  'SESSION_PREFIX', 'SESSION_LOOKUP_MAX_MS', 'SESSION_CHECK_EVERY_MS', 'SLOT_LEASE_MS', 'SLOT_RENEW_EVERY_MS', 'BUS_REQUEST_MAX_MS',
+  'LOG_STREAM_MAX', 'HISTORY_MAX_MS',
 ];
 
 // V.PING_INTERVAL_MS is 'PING_INTERVAL_MS'; a name that is not listed throws instead of being ignored
@@ -54,7 +56,22 @@ export const M = {
   watchlistRate: 'Rate limit exceeded for watchlist subscription',
   symbols: 'Invalid symbols array',
   shutdown: 'Server is shutting down',
+  sessionExpired: 'Session expired',
 };
 
 export const ISO_MS_UTC = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/;
 export const EVENT_ID = /^[^-\s]+-\d+-\d+$/;
+
+// Where things are in Redis, by the README's table.
+export const KEYS = {
+  stateClock: 'tradewire:{state}:clock',
+  stateChannel: 'tradewire:{state}:ch',
+  value: (topic) => `tradewire:{state}:v:${topic}`,
+  logClock: 'tradewire:{log}:clock',
+  stream: 'tradewire:{log}:stream',
+  slots: (user) => `tradewire:{slots:${user}}`,
+  rate: (user, call) => `tradewire:{rate:${user}}:${call}`,
+  emitterLease: 'tradewire:{emitter}:lease',
+  session: (id) => `sess:${id}`,
+  emitterChannel: 'socket.io#/#',
+};

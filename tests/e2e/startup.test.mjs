@@ -4,8 +4,8 @@ import { describe } from 'node:test';
 import { strict as assert } from 'node:assert';
 import net from 'node:net';
 import { atEnd, DEADLINE_MS, eventually, publish, run, startForTest, test, TOKEN } from './harness.mjs';
-import { connect } from './clients.mjs';
-import { DEMO_FLAG, SEED_FLAG, flag, GUIDE_VARIABLES, STARTED_MESSAGE, V, VARIABLES } from './names.mjs';
+import { connect, refused } from './clients.mjs';
+import { DEMO_FLAG, SEED_FLAG, flag, GUIDE_VARIABLES, M, STARTED_MESSAGE, V, VARIABLES } from './names.mjs';
 import { rawOpen } from './raw.mjs';
 
 const GOOD = { [V.WEBSOCKET_PORT]: '0', [V.HOST]: '127.0.0.1', [V.PUBLISH_TOKEN]: TOKEN };
@@ -53,11 +53,19 @@ describe('a bad value stops the start with exit code 2 and one line naming varia
     for (const part of [V.DRAIN_DEADLINE_MS, V.DRAIN_WINDOW_MS, '4999', '5000']) assert.ok(line.includes(part), line);
   });
 
-  test(`${V.REDIS_URL}, which this version does not speak, without repeating the password in it`, async () => {
-    const line = await fails({ env: { ...GOOD, [V.REDIS_URL]: 'redis://user:hush-hush@127.0.0.1' } }, 2);
-    assert.ok(line.includes(V.REDIS_URL), line);
-    assert.match(line, /unset it/);
-    assert.ok(!line.includes('hush-hush'), line);
+  const NO_URLS = ['localhost:6379', 'http://user:hush-hush@127.0.0.1', 'redis://user:hush-hush@127.0.0.1:99999', 'redis://:hush-hush@127.0.0.1/one'];
+  for (const url of NO_URLS) {
+    test(`${V.REDIS_URL} that is none, without repeating a password in it: ${url}`, async () => {
+      const line = await fails({ env: { ...GOOD, [V.REDIS_URL]: url } }, 2);
+      assert.ok(line.includes(V.REDIS_URL), line);
+      assert.match(line.replaceAll(V.REDIS_URL, ''), /redis:|port|database/);
+      assert.ok(!line.includes('hush-hush'), line);
+    });
+  }
+
+  test(`${V.SLOT_LEASE_MS} less than two renewals`, async () => {
+    const line = await fails({ env: { ...GOOD, [V.SLOT_LEASE_MS]: '1999', [V.SLOT_RENEW_EVERY_MS]: '1000' } }, 2);
+    for (const part of [V.SLOT_LEASE_MS, V.SLOT_RENEW_EVERY_MS, '1999', '1000']) assert.ok(line.includes(part), line);
   });
 
   test(`${V.RECORD_DIR}, which this version does not write to`, async () => {
@@ -84,8 +92,9 @@ describe('NODE_ENV=production', () => {
     assert.ok((await fails({ env: dropped(V.REDIS_URL) }, 2)).includes(V.REDIS_URL));
   });
 
-  test('with all of it set stops at REDIS_URL: sessions are looked up in Redis, which this version does not speak', async () => {
-    assert.ok((await fails({ env: PRODUCTION }, 2)).includes(V.REDIS_URL));
+  test('with all of it set starts, with sessions as the default', async () => {
+    const server = await startForTest(PRODUCTION);
+    assert.equal((await refused(server, { session: undefined, auth: { sessionID: undefined } })).message, M.noSession);
   });
 });
 

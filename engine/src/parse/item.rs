@@ -61,7 +61,12 @@ impl<'l> ItemReader<'l> {
         if let Break(fault) = read {
             return Err(fault);
         }
-        let target = self.target(&envelope)?;
+        self.accept(&envelope)
+    }
+
+    /// Takes an item whose fields are known; that its data is JSON is checked here.
+    pub(super) fn accept(&self, envelope: &Envelope<'_>) -> Result<Publish, ItemFault> {
+        let target = self.target(envelope)?;
         let id = envelope
             .id
             .filter(|text| *text != "null")
@@ -200,14 +205,14 @@ impl<'l> ItemReader<'l> {
     }
 }
 
-/// The values of an item's fields, as text.
+/// The values of an item's fields, as JSON text.
 #[derive(Default)]
-struct Envelope<'a> {
-    data: Option<&'a str>,
-    event: Option<&'a str>,
-    id: Option<&'a str>,
-    symbol: Option<&'a str>,
-    user: Option<&'a str>,
+pub(super) struct Envelope<'a> {
+    pub(super) data: Option<&'a str>,
+    pub(super) event: Option<&'a str>,
+    pub(super) id: Option<&'a str>,
+    pub(super) symbol: Option<&'a str>,
+    pub(super) user: Option<&'a str>,
 }
 
 impl<'a> Envelope<'a> {
@@ -254,7 +259,7 @@ fn publish_id(text: &str) -> Result<PublishId, ItemFault> {
 }
 
 /// Holds a text against the bound in force, which lies below the one that its type knows.
-fn within(text: &str, max: usize) -> Result<&str, IdError> {
+pub(super) fn within(text: &str, max: usize) -> Result<&str, IdError> {
     if text.len() > max {
         Err(IdError::TooLong { max })
     } else {

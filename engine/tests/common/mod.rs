@@ -20,13 +20,27 @@ pub(crate) mod words;
 use std::collections::{BTreeMap, VecDeque};
 
 use tradewire_engine::bus::{BusLimits, BusRequest, EmbeddedBus};
-use tradewire_engine::event::{Publish, StateValue};
+use tradewire_engine::event::{LogEntry, Publish, StateValue};
 use tradewire_engine::ids::{ConnId, RequestId, SessionId};
-use tradewire_engine::input::{AckId, Pending, SessionVerdict};
+use tradewire_engine::input::{
+    AckId, BusOutcome, ChargeVerdict, ClaimVerdict, GapCause, Pending, SessionVerdict,
+};
 use tradewire_engine::limits::Limits;
 use tradewire_engine::parse::{Auth, ClientEvent};
 use tradewire_engine::time::Timestamp;
-use tradewire_engine::{Config, Delivery, Effect, Effects, Engine, Input};
+use tradewire_engine::{BusKind, Config, Delivery, Effect, Effects, Engine, Input};
+
+/// The lines that do not begin with any of these.
+pub(crate) fn without(mut lines: Vec<String>, beginnings: &[&str]) -> Vec<String> {
+    lines.retain(|line| !beginnings.iter().any(|begin| line.starts_with(begin)));
+    lines
+}
+
+/// The lines that begin with this.
+pub(crate) fn only(mut lines: Vec<String>, begin: &str) -> Vec<String> {
+    lines.retain(|line| line.starts_with(begin));
+    lines
+}
 
 /// No effects.
 pub(crate) const NOTHING: [&str; 0] = [];
@@ -65,12 +79,37 @@ impl Node {
         Self::configured(Delivery::All, change)
     }
 
+    /// A node on a bus that is shared with others and was not reached yet; the test speaks for it.
+    pub(crate) fn shared(change: impl FnOnce(&mut Limits)) -> Self {
+        let mut node = Self::of_kind(BusKind::Shared, Delivery::All, change);
+        node.bus_answers = false;
+        node
+    }
+
+    /// As [`Self::shared`], and the bus was reached at the start; the lease is another's.
+    pub(crate) fn in_contact(change: impl FnOnce(&mut Limits)) -> Self {
+        let mut node = Self::shared(change);
+        node.reached();
+        node.led(2, Some(false));
+        node.asked.clear();
+        node
+    }
+
     pub(crate) fn configured(delivery: Delivery, change: impl FnOnce(&mut Limits)) -> Self {
+        Self::of_kind(BusKind::Embedded, delivery, change)
+    }
+
+    pub(crate) fn of_kind(
+        bus: BusKind,
+        delivery: Delivery,
+        change: impl FnOnce(&mut Limits),
+    ) -> Self {
         let mut limits = Limits::default();
         change(&mut limits);
         let config = Config {
             limits,
             delivery,
+            bus,
             seed: 7,
             instance: 1,
         };
@@ -315,6 +354,7 @@ impl Node {
     pub(crate) fn arrives(&mut self, value: StateValue) -> Vec<String> {
         self.input(Input::StateArrived {
             values: vec![value],
+            once: false,
         })
     }
 
@@ -341,5 +381,81 @@ impl Node {
         self.input(Input::DrainStarted {
             wall: words::wall(self.now),
         })
+    }
+
+    // From here on: what a bus says for which the test speaks.
+
+    pub(crate) fn reached(&mut self) -> Vec<String> {
+        self.input(Input::BusReached)
+    }
+
+    pub(crate) fn lost(&mut self) -> Vec<String> {
+        self.input(Input::BusLost)
+    }
+
+    pub(crate) fn appended(&mut self, request: u64, outcome: BusOutcome) -> Vec<String> {
+        let request = RequestId::new(request);
+        self.input(Input::Appended { request, outcome })
+    }
+
+    pub(crate) fn took(&mut self, request: u64, outcome: BusOutcome) -> Vec<String> {
+        let request = RequestId::new(request);
+        self.input(Input::Shared { request, outcome })
+    }
+
+    pub(crate) fn charged(&mut self, request: u64, verdict: ChargeVerdict) -> Vec<String> {
+        let request = RequestId::new(request);
+        self.input(Input::Charged { request, verdict })
+    }
+
+    pub(crate) fn claimed(&mut self, request: u64, verdict: ClaimVerdict) -> Vec<String> {
+        let request = RequestId::new(request);
+        self.input(Input::Claimed { request, verdict })
+    }
+
+    pub(crate) fn led(&mut self, request: u64, held: Option<bool>) -> Vec<String> {
+        let request = RequestId::new(request);
+        self.input(Input::Led { request, held })
+    }
+
+    pub(crate) fn logged(&mut self, entries: Vec<LogEntry>) -> Vec<String> {
+        self.input(Input::LogArrived { entries })
+    }
+
+    pub(crate) fn log_gap(&mut self, cause: GapCause) -> Vec<String> {
+        self.input(Input::LogGap { cause })
+    }
+
+    /// As [`Self::join`], on a bus that grants the slot and knows no market; returns what entering
+    /// brought.
+    pub(crate) fn join_granted(&mut self, conn: ConnId, auth: Auth) -> Vec<String> {
+        self.knock(conn, auth);
+        self.grant();
+        let lines = self.connected(conn);
+        self.answer_fetches();
+        lines
+    }
+
+    /// The number of the last request that was asked in words that begin with this.
+    pub(crate) fn last_asked(&self, begin: &str) -> u64 {
+        let lines = self.done.iter().rev();
+        let mut numbers = lines.filter_map(|line| line.strip_prefix(begin)?.strip_prefix(" r"));
+        let number = numbers.next().expect("it was asked");
+        let end = number.find(|letter: char| !letter.is_ascii_digit());
+        number[..end.unwrap_or(number.len())].parse().unwrap()
+    }
+
+    /// Grants the claim that was made last.
+    pub(crate) fn grant(&mut self) -> Vec<String> {
+        self.claimed(self.last_asked("bus claim"), ClaimVerdict::Granted)
+    }
+
+    /// Answers every question for values with none; empties `asked`.
+    pub(crate) fn answer_fetches(&mut self) {
+        while let Some(asked) = self.asked.pop_front() {
+            if let BusRequest::Fetch { request, .. } = asked {
+                self.fetched(request.number(), vec![]);
+            }
+        }
     }
 }

@@ -2,11 +2,13 @@
 //!
 //! Every match is exhaustive, so that a new variant must be given its words.
 
-use tradewire_engine::bus::BusRequest;
+use tradewire_engine::bus::{BusRequest, Renewal, Slot, StatePublish};
 use tradewire_engine::effect::{Asked, Control, Message, Note, PublishOutcome};
 use tradewire_engine::event::{LogEntry, Publish, StateValue, Target, Topic};
 use tradewire_engine::ids::{ConnId, EventId, PublishId, Symbol};
-use tradewire_engine::input::{BusOutcome, Pending, SessionVerdict};
+use tradewire_engine::input::{
+    BusOutcome, ChargeVerdict, ClaimVerdict, GapCause, Pending, SessionVerdict, SlotLoss,
+};
 use tradewire_engine::parse::{Auth, ClientEvent, LastEventId, UserClaim};
 use tradewire_engine::reason::{Call, ClientError};
 use tradewire_engine::time::{Timestamp, WallTime};
@@ -24,6 +26,9 @@ pub(crate) fn effect(effect: &Effect, effects: &Effects) -> String {
             format!("answer publish {request}: {}", publish_outcome(outcome))
         }
         Effect::Bus(request) => bus(request),
+        Effect::CheckSessions { request, sessions } => {
+            format!("check {request}: {}", list(sessions, ToString::to_string))
+        }
         Effect::Close {
             conn,
             reason,
@@ -38,6 +43,7 @@ pub(crate) fn effect(effect: &Effect, effects: &Effects) -> String {
             let to = conns(effects.recipients(recipients));
             format!("deliver {} to {to}", self::message(message))
         }
+        Effect::Disconnect { conn } => format!("disconnect {conn}"),
         Effect::Drained => "drained".into(),
         Effect::LookUpSession { request, session } => format!("look up {session} {request}"),
         Effect::Measure { conn } => format!("measure {conn}"),
@@ -63,6 +69,25 @@ pub(crate) fn input(input: &Input) -> String {
         Input::Appended { request, outcome } => {
             format!("bus {request} appended: {}", done(*outcome))
         }
+        Input::BusLost => "bus lost".into(),
+        Input::BusReached => "bus reached".into(),
+        Input::Charged { request, verdict } => {
+            let verdict = match verdict {
+                ChargeVerdict::Admitted => "admitted".into(),
+                ChargeVerdict::Failed => "failed".into(),
+                ChargeVerdict::Refused { wait } => format!("refused for {}", ms(*wait)),
+            };
+            format!("bus {request} charged: {verdict}")
+        }
+        Input::Claimed { request, verdict } => {
+            let verdict = match verdict {
+                ClaimVerdict::Failed => "failed",
+                ClaimVerdict::Full => "full",
+                ClaimVerdict::Granted => "granted",
+                ClaimVerdict::TooOften => "too often",
+            };
+            format!("bus {request} claimed: {verdict}")
+        }
         Input::Closed { conn } => format!("{conn} transport is gone"),
         Input::Connected { conn } => format!("{conn} got its CONNECT answer"),
         Input::ConnectRequested {
@@ -81,12 +106,19 @@ pub(crate) fn input(input: &Input) -> String {
         Input::Disconnected { conn } => format!("{conn} left"),
         Input::DrainHurried => "second signal".into(),
         Input::DrainStarted { wall } => format!("signal to leave at {wall}"),
+        Input::Emitted { items, wall: _ } => format!("emitter: {}", list(items, publish)),
         Input::Fetched { request, values } => match values {
             Some(values) => format!("bus {request} fetched: {}", list(values, state_value)),
             None => format!("bus {request} could not fetch"),
         },
         Input::HandshakeStarted { conn } => format!("{conn} asked for a transport"),
+        Input::Led { request, held } => {
+            let held = held.map_or("failed", |held| if held { "held" } else { "another's" });
+            format!("bus {request} lease: {held}")
+        }
         Input::LogArrived { entries } => format!("bus log: {}", list(entries, log_entry)),
+        Input::LogGap { cause } => format!("bus log gap: {}", gap(*cause)),
+        Input::LogLoaded { entries } => format!("bus log before: {}", list(entries, log_entry)),
         Input::OutboxMeasured { conn, pending } => {
             format!("{conn} has {} pending", self::pending(*pending))
         }
@@ -114,8 +146,27 @@ pub(crate) fn input(input: &Input) -> String {
         Input::SessionLookedUp { request, verdict } => {
             format!("session {request}: {}", self::verdict(verdict))
         }
+        Input::SessionsChecked { request, present } => match present {
+            Some(present) => {
+                let each = list(present, |there| {
+                    (if *there { "there" } else { "gone" }).into()
+                });
+                format!("sessions {request}: {each}")
+            }
+            None => format!("sessions {request} could not be checked"),
+        },
         Input::Shared { request, outcome } => format!("bus {request} shared: {}", done(*outcome)),
-        Input::StateArrived { values } => format!("bus state: {}", list(values, state_value)),
+        Input::SlotsLost { slots } => {
+            let each = list(slots, |(user, slot, loss)| {
+                format!("{user} {} {}", slot.socket, self::loss(*loss))
+            });
+            format!("bus slots lost: {each}")
+        }
+        Input::StateArrived { values, once } => {
+            let once = if *once { " once" } else { "" };
+            format!("bus state{once}: {}", list(values, state_value))
+        }
+        Input::StateMissed => "bus state missed".into(),
         Input::TransportFailed { conn, fault } => format!("{conn} failed: {fault:?}"),
         Input::Woke => "woke".into(),
     }
@@ -150,6 +201,8 @@ pub(crate) fn control(control: &Control) -> String {
             }
             ClientError::InvalidSubscriptions
             | ClientError::InvalidSymbols
+            | ClientError::SessionExpired
+            | ClientError::TooManyConnections { .. }
             | ClientError::TooManyEvents
             | ClientError::UnknownEvent => format!("error \"{}\"", error.message()),
         },
@@ -195,6 +248,8 @@ pub(crate) fn message(message: &Message) -> String {
 fn note(note: &Note) -> String {
     match note {
         Note::Admitted { conn, user } => format!("admitted {conn} {user}"),
+        Note::BusLost => "bus lost".into(),
+        Note::BusReached { away } => format!("bus reached after {}", ms(*away)),
         Note::Closing { conn, user, reason } => {
             let user = user.as_ref().map_or("-", |user| user.as_str());
             format!("closing {conn} {user} {}", reason.name())
@@ -205,8 +260,13 @@ fn note(note: &Note) -> String {
         Note::Conflated { conn, topic } => format!("conflated {conn} {}", self::topic(topic)),
         Note::Disconnected { conn, user } => format!("disconnected {conn} {user}"),
         Note::Draining { told } => format!("draining told {told}"),
+        Note::EmittedLost { items } => format!("emitted lost {items}"),
+        Note::HandedOver { values } => format!("handed over {values}"),
         Note::HandshakeRefused { reason } => format!("handshake refused {}", reason.name()),
+        Note::Held { topic } => format!("held {}", self::topic(topic)),
         Note::IdleUserForgotten => "idle user forgotten".into(),
+        Note::Intake { on } => format!("intake {}", if *on { "on" } else { "off" }),
+        Note::LogGap { cause, told } => format!("log gap {} told {told}", gap(*cause)),
         Note::RateLimited { conn, user, call } => {
             format!("rate limited {conn} {user} {}", call.kind())
         }
@@ -225,6 +285,10 @@ fn note(note: &Note) -> String {
         } => {
             format!("resumed {conn} recovered {recovered} replayed {replayed}")
         }
+        Note::SessionGone { conn, user } => format!("session gone {conn} {user}"),
+        Note::SlotLost { conn, user, loss } => {
+            format!("slot lost {conn} {user} {}", self::loss(*loss))
+        }
         Note::StaleState { topic } => format!("stale {}", self::topic(topic)),
         Note::Uncongested { conn } => format!("uncongested {conn}"),
     }
@@ -233,7 +297,13 @@ fn note(note: &Note) -> String {
 fn publish_outcome(outcome: &PublishOutcome) -> String {
     let ids = |ids: &[PublishId]| list(ids, ToString::to_string);
     match outcome {
-        PublishOutcome::Accepted { ids: taken } => format!("accepted {}", ids(taken)),
+        PublishOutcome::Accepted {
+            ids: taken,
+            degraded,
+        } => {
+            let degraded = if *degraded { "degraded " } else { "" };
+            format!("accepted {degraded}{}", ids(taken))
+        }
         PublishOutcome::Draining => "draining".into(),
         PublishOutcome::Unavailable { ids: taken } => format!("unavailable {}", ids(taken)),
     }
@@ -256,15 +326,67 @@ fn bus(request: &BusRequest) -> String {
             });
             format!("bus append {request}: {each}")
         }
-        BusRequest::Fetch { request, topic } => {
-            format!("bus fetch {request}: {}", self::topic(topic))
+        BusRequest::Charge {
+            request,
+            user,
+            call,
+            admitted,
+        } => {
+            let admitted = if *admitted { " admitted" } else { "" };
+            format!("bus charge {request}: {user} {}{admitted}", call.kind())
         }
-        BusRequest::Share { request, values } => {
-            let each = list(values, |value| {
-                format!("{} {}", topic(&value.topic), value.payload.text())
-            });
-            format!("bus share {request}: {each}")
+        BusRequest::Claim {
+            request,
+            user,
+            slot,
+            replaces,
+        } => {
+            let replaces = replaces.as_ref();
+            let replaces = replaces.map(|slot| format!(" for {}", slot.socket));
+            let replaces = replaces.unwrap_or_default();
+            format!("bus claim {request}: {user} {}{replaces}", slot.socket)
         }
+        BusRequest::Fetch { request, topics } => {
+            format!("bus fetch {request}: {}", list(topics, topic))
+        }
+        BusRequest::Lead { request } => format!("bus lead {request}"),
+        BusRequest::Listen { on } => format!("bus listen {}", if *on { "on" } else { "off" }),
+        BusRequest::Probe => "bus probe".into(),
+        BusRequest::Release { user, slot } => format!("bus release: {user} {}", slot.socket),
+        BusRequest::Renew { users } => format!("bus renew: {}", list(users, renewal)),
+        BusRequest::Share {
+            request,
+            values,
+            once,
+        } => {
+            let once = if *once { " once" } else { "" };
+            format!("bus share {request}{once}: {}", list(values, state_publish))
+        }
+    }
+}
+
+fn state_publish(value: &StatePublish) -> String {
+    let id = value.id.as_ref().map(|id| format!(" id {id}"));
+    let (topic, text) = (topic(&value.topic), value.payload.text());
+    format!("{topic} {text}{}", id.unwrap_or_default())
+}
+
+fn renewal(renewal: &Renewal) -> String {
+    let slot = |(slot, age): &(Slot, core::time::Duration)| format!("{} {}", slot.socket, ms(*age));
+    format!("{} [{}]", renewal.user, list(&renewal.slots, slot))
+}
+
+fn loss(loss: SlotLoss) -> &'static str {
+    match loss {
+        SlotLoss::Excess => "excess",
+        SlotLoss::Replaced => "replaced",
+    }
+}
+
+fn gap(cause: GapCause) -> &'static str {
+    match cause {
+        GapCause::DataLoss => "data loss",
+        GapCause::Trimmed => "trimmed",
     }
 }
 

@@ -6,7 +6,7 @@ use tradewire_engine::ids::{ConnId, EventId, UserId};
 use tradewire_engine::reason::CloseReason;
 use tradewire_engine::{Delivery, Effect, Effects, Engine};
 
-use crate::clients::Clients;
+use crate::outboxes::Clients;
 use crate::reference::{Conn, Reference, Stage};
 
 /// The longest message there is: its payload and what it costs beside that.
@@ -31,10 +31,18 @@ impl Reference {
             Effect::AnswerPublish { request, outcome } => {
                 let asked = self.publishes.remove(request);
                 let ids = match outcome {
-                    PublishOutcome::Accepted { ids } | PublishOutcome::Unavailable { ids } => {
+                    PublishOutcome::Accepted {
+                        ids,
+                        degraded: false,
+                    } => {
                         Some(ids.len())
                     }
                     PublishOutcome::Draining => None,
+                    // Its own bus is there for as long as the node is.
+                    PublishOutcome::Accepted { degraded: true, .. }
+                    | PublishOutcome::Unavailable { .. } => {
+                        return Err(format!("{request}: {outcome:?}"));
+                    }
                 };
                 let items = asked.map(|(_, items)| items);
                 ensure!(
@@ -57,6 +65,9 @@ impl Reference {
                 let drain = self.drain.as_mut().ok_or("drained without a drain")?;
                 ensure!(!drain.drained, "drained twice");
                 drain.drained = true;
+            }
+            Effect::Disconnect { conn } => {
+                return Err(format!("{conn} was disconnected for nothing"));
             }
             Effect::LookUpSession { request, .. } => {
                 let until = self.now + self.limits.session_lookup_max;
@@ -81,6 +92,8 @@ impl Reference {
             Effect::Acknowledge { .. }
             | Effect::AllowHandshake { .. }
             | Effect::Bus(_)
+            // Not answered in this world: a store that does not answer ends nobody's session.
+            | Effect::CheckSessions { .. }
             | Effect::Measure { .. }
             | Effect::MeasureAll
             | Effect::Note(_)
@@ -143,7 +156,7 @@ impl Reference {
     }
 
     fn told(&mut self, conn: ConnId, control: &Control) -> Result<(), String> {
-        let (now, faults) = (self.now, self.faults);
+        let now = self.now;
         let state = self.conn(conn)?;
         ensure!(state.stage == Stage::Live, "{conn} is not in");
         match control {
@@ -169,10 +182,6 @@ impl Reference {
             Control::Unsubscribed { symbols } => {
                 for symbol in symbols {
                     state.symbols.remove(symbol);
-                    if faults {
-                        // A lost answer may let an older value through to a later subscription.
-                        state.seen.remove(&Topic::Quote(symbol.clone()));
-                    }
                 }
             }
             Control::Error(_) | Control::Resumed { .. } | Control::Subscribed { .. } => {}
@@ -223,7 +232,9 @@ impl Reference {
             CloseReason::SlowTotal => clients.has_unread(conn),
             CloseReason::BufferFull
             | CloseReason::Overloaded
+            | CloseReason::SessionExpired
             | CloseReason::Stalled
+            | CloseReason::TooManyConnections
             | CloseReason::Unread => false,
             CloseReason::ConnectRate
             | CloseReason::Flood
@@ -391,7 +402,9 @@ fn is_foretold(effect: &Effect) -> bool {
         ),
         Effect::AnswerPublish { .. }
         | Effect::Bus(_)
+        | Effect::CheckSessions { .. }
         | Effect::Deliver { .. }
+        | Effect::Disconnect { .. }
         | Effect::Drained
         | Effect::LookUpSession { .. }
         | Effect::Measure { .. }

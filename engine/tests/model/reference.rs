@@ -31,8 +31,6 @@ pub(crate) struct Reference {
     pub(crate) newest: BTreeMap<Topic, u64>,
     pub(crate) publishes: BTreeMap<RequestId, (Timestamp, usize)>,
     pub(crate) drain: Option<Drain>,
-    /// Whether a request to the bus, or its answer, was ever lost.
-    pub(crate) faults: bool,
     /// Effects that the input at hand must have, in order.
     pub(crate) expected: VecDeque<Effect>,
 }
@@ -97,7 +95,6 @@ impl Reference {
             newest: BTreeMap::new(),
             publishes: BTreeMap::new(),
             drain: None,
-            faults: false,
             expected: VecDeque::new(),
         }
     }
@@ -157,12 +154,24 @@ impl Reference {
                 }
             }
             Input::Appended { .. }
+            // A node alone is not told these.
+            | Input::BusLost
+            | Input::BusReached
+            | Input::Charged { .. }
+            | Input::Claimed { .. }
             | Input::DrainStarted { .. }
+            | Input::Emitted { .. }
             | Input::Fetched { .. }
+            | Input::Led { .. }
+            | Input::LogGap { .. }
+            | Input::LogLoaded { .. }
             | Input::OutboxMeasured { .. }
             | Input::OutboxesMeasured { .. }
+            | Input::SessionsChecked { .. }
             | Input::Shared { .. }
+            | Input::SlotsLost { .. }
             | Input::StateArrived { .. }
+            | Input::StateMissed
             // Nothing fails in this world.
             | Input::TransportFailed { .. }
             | Input::Woke => {}

@@ -24,10 +24,6 @@ pub(crate) enum Transition {
     Publish { items: Vec<Item> },
     /// Something that the bus had to say reaches the node.
     BusSays { channel: Channel, count: u8 },
-    /// An answer of the bus is lost.
-    BusLoses,
-    /// The bus takes requests, or lets them fall.
-    BusUp(bool),
     /// A client reads.
     Read { pick: u8, packets: u8 },
     /// The driver looks at one outbox, or at all, without being asked.
@@ -154,8 +150,6 @@ fn transition() -> impl Strategy<Value = Transition> {
         30 => prop::collection::vec(item(), 1..6).prop_map(|items| Transition::Publish { items }),
         40 => (channel(), 1..20u8)
             .prop_map(|(channel, count)| Transition::BusSays { channel, count }),
-        1 => Just(Transition::BusLoses),
-        2 => prop::bool::weighted(0.8).prop_map(Transition::BusUp),
         25 => (any::<u8>(), 1..12u8).prop_map(|(pick, packets)| Transition::Read { pick, packets }),
         3 => prop::option::of(any::<u8>()).prop_map(|pick| Transition::Look { pick }),
         12 => (0..250u32).prop_map(|ms| Transition::Pass { ms }),

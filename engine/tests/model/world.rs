@@ -12,8 +12,8 @@ use tradewire_engine::limits::Limits;
 use tradewire_engine::time::Timestamp;
 use tradewire_engine::{Config, Delivery, Effect, Effects, Engine, Input};
 
-use crate::clients::Clients;
 use crate::common::{make, words};
+use crate::outboxes::Clients;
 use crate::reference::Reference;
 use crate::transition::{Channel, Emitted, Item, To, Transition, Verdict};
 
@@ -25,7 +25,6 @@ pub(crate) struct World {
     engine: Engine,
     pub(crate) now: Timestamp,
     bus: EmbeddedBus,
-    bus_up: bool,
     answers: VecDeque<Input>,
     log: VecDeque<Input>,
     state: VecDeque<Input>,
@@ -47,7 +46,7 @@ fn limits() -> Limits {
     let seconds = core::time::Duration::from_secs;
     Limits {
         connections_per_user_max: 3,
-        connects_per_user_minute_max: 10,
+        connects_per_user_minute_max: 8,
         connections_max: 15,
         handshakes_max: 3,
         symbols_per_connection_max: 4,
@@ -69,6 +68,7 @@ impl World {
         let config = Config {
             limits: limits(),
             delivery,
+            bus: tradewire_engine::BusKind::Embedded,
             seed: 7,
             instance: 1,
         };
@@ -77,7 +77,6 @@ impl World {
             engine: Engine::new(config).unwrap(),
             now: Timestamp::ZERO,
             bus: EmbeddedBus::new(BusLimits::default(), make::EPOCH, 7),
-            bus_up: true,
             answers: VecDeque::new(),
             log: VecDeque::new(),
             state: VecDeque::new(),
@@ -122,15 +121,6 @@ impl World {
             Transition::BusSays { channel, count } => {
                 (0..*count).try_for_each(|_| self.bus_says(*channel).map(|_| ()))
             }
-            Transition::BusLoses => {
-                let lost = self.answers.pop_front();
-                self.reference.faults |= lost.is_some();
-                Ok(())
-            }
-            Transition::BusUp(up) => {
-                self.bus_up = *up;
-                Ok(())
-            }
             Transition::Read { pick, packets } => match self.clients.pick_transport(*pick) {
                 Some(conn) => self.read(conn, usize::from(*packets)),
                 None => Ok(()),
@@ -145,6 +135,7 @@ impl World {
             },
             Transition::Pass { ms } => self.pass(u64::from(*ms)),
             Transition::Oversleep { ms } => {
+                self.hear_answers()?;
                 self.now = Timestamp::from_ms(self.now.as_ms() + u64::from(*ms));
                 self.input(Input::Woke)
             }
@@ -219,16 +210,12 @@ impl World {
     }
 
     fn ask_bus(&mut self, request: &BusRequest) {
-        if !self.bus_up {
-            self.reference.faults = true;
-            return;
-        }
         let mut said = VecDeque::new();
         self.bus.handle(self.now, request.clone(), &mut said);
         for input in said {
             match &input {
                 Input::LogArrived { .. } => self.log.push_back(input),
-                Input::StateArrived { values } => {
+                Input::StateArrived { values, .. } => {
                     self.reference.bus_took(values);
                     self.state.push_back(input);
                 }
@@ -315,6 +302,9 @@ impl World {
         while let Some((at, _)) = self.engine.next_deadline()
             && at <= until
         {
+            if self.hear_answers()? {
+                continue;
+            }
             self.now = self.now.max(at);
             self.input(Input::Woke)?;
             let next = self.engine.next_deadline();
@@ -326,6 +316,15 @@ impl World {
         }
         self.now = until;
         Ok(())
+    }
+
+    /// The bus within the node never answers later than it may: before anything falls due.
+    fn hear_answers(&mut self) -> Result<bool, String> {
+        let mut heard = false;
+        while self.bus_says(Channel::Answers)? {
+            heard = true;
+        }
+        Ok(heard)
     }
 
     /// Something about a connection or a request that is gone must not change anything.
@@ -369,7 +368,6 @@ impl World {
 
     /// Faults stop, everyone reads, and a few seconds pass: then everyone must be up to date.
     pub(crate) fn settle(&mut self) -> Result<(), String> {
-        self.bus_up = true;
         for _ in 0..6 {
             let mut busy = true;
             while busy {
@@ -396,6 +394,7 @@ fn kind(effect: &Effect) -> &'static str {
             PublishOutcome::Draining => "draining answered",
             PublishOutcome::Unavailable { .. } => "unavailable",
         },
+        Effect::Disconnect { .. } => "disconnect",
         Effect::Close { reason, .. } => reason.name(),
         Effect::Drained => "drained",
         Effect::MeasureAll => "all measured",
@@ -420,6 +419,7 @@ fn kind(effect: &Effect) -> &'static str {
         | Effect::Admit { .. }
         | Effect::AllowHandshake { .. }
         | Effect::Bus(_)
+        | Effect::CheckSessions { .. }
         | Effect::Deliver { .. }
         | Effect::LookUpSession { .. }
         | Effect::Measure { .. }

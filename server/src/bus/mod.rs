@@ -3,6 +3,7 @@
 //! What the bus decides (order, versions, idempotency) is in the engine crate or in Redis, not here.
 
 mod embedded;
+mod redis;
 
 use std::collections::VecDeque;
 
@@ -10,6 +11,8 @@ use tradewire_engine::Input;
 use tradewire_engine::bus::BusRequest;
 use tradewire_engine::time::Timestamp;
 
+pub(crate) use self::redis::codec::Codec;
+pub(crate) use self::redis::{BusStatus, Parts, RedisBus, Stop};
 pub(crate) use embedded::Embedded;
 
 /// A bus.

@@ -14,7 +14,7 @@ use clap::{ArgMatches, Args, Command, CommandFactory, FromArgMatches, Parser};
 use crate::config::error::{Place, from_clap};
 use crate::config::limits::LimitFlags;
 use crate::config::values::{self, OriginList, Secrets};
-use crate::config::{AuthMode, ConfigError, Secret};
+use crate::config::{AuthMode, ConfigError, RedisUrl, Secret};
 use crate::logging::{DEFAULT_FILTER, LogFormat};
 use tradewire_engine::Delivery;
 
@@ -26,7 +26,9 @@ use tradewire_engine::Delivery;
     version,
     about = "A Socket.IO server for live trading dashboards.\n\n\
         Every flag can also be set by the environment variable in angle brackets. A flag wins over its \
-        variable, and an empty variable counts as unset.",
+        variable, and an empty variable counts as unset.\n\n\
+        \"tradewire doctor\" looks at the Redis that the server would use, and says how to mend what is \
+        wrong: see tradewire doctor --help.",
     no_binary_name = true,
     args_override_self = true,
     max_term_width = 100,
@@ -35,6 +37,10 @@ use tradewire_engine::Delivery;
 pub(super) struct Flags {
     #[command(flatten)]
     pub(super) network: NetworkFlags,
+    #[command(flatten)]
+    pub(super) redis: RedisFlags,
+    #[command(flatten)]
+    pub(super) log: LogStreamFlags,
     #[command(flatten)]
     pub(super) authentication: AuthenticationFlags,
     #[command(flatten)]
@@ -72,10 +78,51 @@ pub(super) struct NetworkFlags {
     /// [default: this server's own host only]
     #[arg(long, value_parser = values::origins)]
     pub(super) frontend_url: Option<OriginList>,
+}
 
-    /// Redis to share with other nodes; not supported by this version, which runs one node
-    #[arg(long, value_parser = values::hidden)]
-    pub(super) redis_url: Option<Secret>,
+/// Which Redis there is. Both commands have these.
+#[derive(Args)]
+#[command(next_help_heading = "Redis")]
+pub(super) struct RedisFlags {
+    /// Redis to share with other nodes, which also holds the sessions, as
+    /// redis://[user:password@]host[:port][/database], or rediss:// for TLS; better set as a variable
+    /// [default: none, one node by itself]
+    #[arg(long, value_parser = values::redis_url)]
+    pub(super) redis_url: Option<RedisUrl>,
+
+    /// What the keys of sessions begin with, as connect-redis was told
+    #[arg(long, value_parser = values::text, default_value = "sess:")]
+    pub(super) session_prefix: String,
+}
+
+#[derive(Args)]
+#[command(next_help_heading = "Redis")]
+pub(super) struct LogStreamFlags {
+    /// Log events that Redis keeps for nodes that were cut off, about; over it: the oldest are gone
+    #[arg(long, value_parser = values::count::<u64>(1..=u64::from(u32::MAX)),
+        default_value_t = 500_000)]
+    pub(super) log_stream_max: u64,
+}
+
+// The doc comments in those that it is made of are the words of `--help`.
+#[derive(Parser)]
+#[command(
+    name = "tradewire-doctor",
+    bin_name = "tradewire doctor",
+    version,
+    about = "Looks at the Redis that a server with the same settings would use: a line for each check, \
+        with what is wrong and how to mend it.\n\n\
+        Exits with 0 when the server can work with it, warnings or not, with 1 when it cannot, and \
+        with 2 when the settings are wrong. Writes only keys that begin with tradewire:{doctor:, and \
+        deletes them.",
+    no_binary_name = true,
+    args_override_self = true,
+    max_term_width = 100,
+    next_line_help = true
+)]
+pub(super) struct DoctorFlags {
+    #[command(flatten)]
+    pub(super) redis: RedisFlags,
 }
 
 #[derive(Args)]
@@ -171,32 +218,33 @@ impl Names {
     }
 }
 
-/// Reads flags and variables.
+/// Reads variables and flags, which begin after as many `words` of `args`.
 ///
 /// The flags are read alone first: whatever is wrong then is the command line's fault, and whatever is
 /// wrong only with the variables added is a variable's.
-pub(super) fn read(
+pub(super) fn read<F: CommandFactory + FromArgMatches>(
     args: impl IntoIterator<Item = OsString>,
+    words: usize,
     env: impl Fn(&str) -> Option<OsString>,
-) -> Result<(Flags, Names), ConfigError> {
+) -> Result<(F, Names), ConfigError> {
     let args: Vec<OsString> = args.into_iter().collect();
     if let Some(at) = args.iter().position(|arg| arg.to_str().is_none()) {
         return Err(ConfigError::NotText {
             name: format!("argument {}", at + 1),
         });
     }
-    let command = Flags::command();
+    let command = F::command();
     let matches = command
         .clone()
-        .try_get_matches_from(&args)
+        .try_get_matches_from(args.iter().skip(words))
         .map_err(|error| from_clap(&error, Place::CommandLine(&args)))?;
     let on_line = given(&command, &matches);
     let mut all = from_variables(&command, &on_line, env)?;
-    all.extend(args);
+    all.extend(args.into_iter().skip(words));
     let (matches, flags) = command
         .clone()
         .try_get_matches_from(all)
-        .and_then(|matches| Flags::from_arg_matches(&matches).map(|flags| (matches, flags)))
+        .and_then(|matches| F::from_arg_matches(&matches).map(|flags| (matches, flags)))
         .map_err(|error| from_clap(&error, Place::Environment))?;
     Ok((
         flags,

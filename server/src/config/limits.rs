@@ -226,6 +226,22 @@ pub(super) struct LimitFlags {
         default_value_t = as_millis(Limits::default().bus_request_max))]
     bus_request_max_ms: u64,
 
+    /// Milliseconds for which Redis keeps a connection slot that is not renewed
+    #[arg(long, value_parser = millis(1),
+        default_value_t = as_millis(Limits::default().slot_lease))]
+    slot_lease_ms: u64,
+
+    /// Milliseconds after which a node renews each of its connection slots
+    #[arg(long, value_parser = millis(1),
+        default_value_t = as_millis(Limits::default().slot_renew_every))]
+    slot_renew_every_ms: u64,
+
+    /// Milliseconds after which a node looks whether each of its sessions still exists; one that is
+    /// missing twice in a row is gone
+    #[arg(long, value_parser = millis(1),
+        default_value_t = as_millis(Limits::default().session_check_every))]
+    session_check_every_ms: u64,
+
     /// Milliseconds over which a shutdown spreads its closes
     #[arg(long, value_parser = millis(0),
         default_value_t = as_millis(Limits::default().drain_window))]
@@ -275,6 +291,9 @@ impl LimitFlags {
             outbox_total_bytes_max: self.outbox_total_bytes_max,
             session_lookup_max: Duration::from_millis(self.session_lookup_max_ms),
             bus_request_max: Duration::from_millis(self.bus_request_max_ms),
+            slot_lease: Duration::from_millis(self.slot_lease_ms),
+            slot_renew_every: Duration::from_millis(self.slot_renew_every_ms),
+            session_check_every: Duration::from_millis(self.session_check_every_ms),
             drain_window: Duration::from_millis(self.drain_window_ms),
             drain_deadline: Duration::from_millis(self.drain_deadline_ms),
             history_max: Duration::from_millis(self.history_max_ms),

@@ -5,7 +5,7 @@
 
 use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::env::{self, VarError};
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 
 use tradewire_engine::Delivery;
 use tradewire_engine::limits::{Limits, LimitsError, ParseLimits};
@@ -26,11 +26,32 @@ pub use error::ConfigError;
 pub use limits::ServerLimits;
 pub use secret::Secret;
 
+pub use crate::redis::{RedisUrl, RedisUrlError};
+
 use error::not_allowed;
-use flags::{Flags, Names};
+use flags::{DoctorFlags, Flags, Names};
+use values::as_millis;
 
 /// The port when none is given.
 const DEFAULT_PORT: u16 = 3_000;
+
+/// What the process is to do.
+#[derive(Clone, Debug)]
+pub enum Command {
+    /// Serve.
+    Serve(Box<Config>),
+    /// Look at the Redis that a server would use.
+    Doctor(DoctorConfig),
+}
+
+/// What `tradewire doctor` looks at.
+#[derive(Clone, Debug)]
+pub struct DoctorConfig {
+    /// Which Redis.
+    pub redis: RedisUrl,
+    /// What the keys of sessions begin with.
+    pub session_prefix: String,
+}
 
 /// How the server is to run.
 #[derive(Clone, Debug)]
@@ -41,6 +62,13 @@ pub struct Config {
     pub listen: SocketAddr,
     /// The origins of `FRONTEND_URL` as they were listed; none means the server's own host only.
     pub frontend_origins: Vec<Origin>,
+    /// The Redis shared with other nodes, which also holds the sessions; none means one node on its
+    /// embedded bus.
+    pub redis: Option<RedisUrl>,
+    /// What the keys of sessions begin with.
+    pub session_prefix: String,
+    /// About how many log events Redis keeps.
+    pub log_stream_max: u64,
     /// Who says which user a client is.
     pub auth_mode: AuthMode,
     /// The secrets of which any may have signed a session cookie; none means that cookies do not count.
@@ -76,13 +104,13 @@ pub enum AuthMode {
     Trust,
 }
 
-impl Config {
+impl Command {
     /// Reads the process's own command line and environment.
     ///
     /// # Errors
     /// When there is nothing to start; see [`ConfigError`] for what to print and how to exit.
     pub fn from_process() -> Result<Self, ConfigError> {
-        parse(env::args_os().skip(1), |name| {
+        command(env::args_os().skip(1), |name| {
             #[expect(
                 clippy::disallowed_methods,
                 reason = "this is the reader of the environment"
@@ -97,7 +125,41 @@ impl Config {
     }
 }
 
-/// Reads `args`, which begin after the program's name, and the variables that `env` answers for.
+/// Reads what to do from `args`, which begin after the program's name, and from the variables that
+/// `env` answers for.
+///
+/// # Errors
+/// As [`parse`].
+pub fn command(
+    args: impl IntoIterator<Item = OsString>,
+    env: impl Fn(&str) -> Option<OsString>,
+) -> Result<Command, ConfigError> {
+    let mut args = args.into_iter().peekable();
+    if args.peek().map(OsString::as_os_str) == Some(OsStr::new("doctor")) {
+        doctor(args, env).map(Command::Doctor)
+    } else {
+        parse(args, env).map(|config| Command::Serve(Box::new(config)))
+    }
+}
+
+/// Reads the settings of `tradewire doctor`; of the server's, those that tell which Redis.
+fn doctor(
+    args: impl Iterator<Item = OsString>,
+    env: impl Fn(&str) -> Option<OsString>,
+) -> Result<DoctorConfig, ConfigError> {
+    let (flags, _) = flags::read::<DoctorFlags>(args, 1, env)?;
+    let redis = flags.redis.redis_url.ok_or(ConfigError::Missing {
+        name: "REDIS_URL",
+        needed: "give the Redis to look at",
+    })?;
+    Ok(DoctorConfig {
+        redis,
+        session_prefix: flags.redis.session_prefix,
+    })
+}
+
+/// Reads how to serve from `args`, which begin after the program's name, and from the variables that
+/// `env` answers for.
 ///
 /// A flag wins over its variable, the later of two equal flags over the earlier, and an empty variable
 /// counts as unset.
@@ -108,11 +170,12 @@ pub fn parse(
     args: impl IntoIterator<Item = OsString>,
     env: impl Fn(&str) -> Option<OsString>,
 ) -> Result<Config, ConfigError> {
-    let (flags, names) = flags::read(args, env)?;
+    let (flags, names) = flags::read::<Flags>(args, 0, env)?;
     let limits = flags.limits.engine();
     limits
         .check()
         .map_err(|error| contradiction(&error, &names))?;
+    check_lease(&limits, &names)?;
 
     let production = flags.network.node_env.as_deref() == Some("production");
     let default_mode = if production {
@@ -142,6 +205,9 @@ pub fn parse(
             .network
             .frontend_url
             .map_or_else(Vec::new, |list| list.0),
+        redis: flags.redis.redis_url,
+        session_prefix: flags.redis.session_prefix,
+        log_stream_max: flags.log.log_stream_max,
         auth_mode,
         session_secrets: flags
             .authentication
@@ -176,13 +242,11 @@ fn check_mode(
             allowed,
         ));
     }
-    if mode == AuthMode::Session && flags.network.redis_url.is_none() {
+    if mode == AuthMode::Session && flags.redis.redis_url.is_none() {
         let needed = if production {
-            "give the Redis that holds the sessions, which NODE_ENV=production asks for; this version \
-             has no Redis yet and runs outside production only"
+            "give the Redis that holds the sessions, which NODE_ENV=production asks for"
         } else {
-            "give the Redis that holds the sessions, which AUTH_MODE=session asks for; this version \
-             has no Redis yet and runs with AUTH_MODE=trust only"
+            "give the Redis that holds the sessions, which AUTH_MODE=session asks for"
         };
         return Err(ConfigError::Missing {
             name: "REDIS_URL",
@@ -202,10 +266,6 @@ fn check_mode(
 
 /// Refuses what this version does not do, rather than ignoring that it was asked for.
 fn check_supported(flags: &Flags, names: &Names) -> Result<(), ConfigError> {
-    if flags.network.redis_url.is_some() {
-        let allowed = "unset it, this version runs one node on its embedded bus".to_owned();
-        return Err(not_allowed(names.of("redis_url"), "redis_url", "", allowed));
-    }
     if let Some(dir) = &flags.recording.record_dir {
         let allowed = "unset it, this version does not record".to_owned();
         return Err(not_allowed(
@@ -216,6 +276,23 @@ fn check_supported(flags: &Flags, names: &Names) -> Result<(), ConfigError> {
         ));
     }
     Ok(())
+}
+
+/// Refuses leases of connection slots that one late renewal would lose.
+fn check_lease(limits: &Limits, names: &Names) -> Result<(), ConfigError> {
+    let lease = as_millis(limits.slot_lease);
+    let renew = as_millis(limits.slot_renew_every);
+    if lease >= renew.saturating_mul(2) {
+        return Ok(());
+    }
+    let (id, value, allowed) = if names.is_given("slot_lease_ms") {
+        let allowed = format!("give at least twice SLOT_RENEW_EVERY_MS, which is {renew}");
+        ("slot_lease_ms", lease, allowed)
+    } else {
+        let allowed = format!("give at most half of SLOT_LEASE_MS, which is {lease}");
+        ("slot_renew_every_ms", renew, allowed)
+    };
+    Err(not_allowed(names.of(id), id, &value.to_string(), allowed))
 }
 
 /// Names the setting behind limits that do not hold together: the one of two that was given.

@@ -7,7 +7,7 @@ use core::net::IpAddr;
 use core::ops::RangeInclusive;
 use core::time::Duration;
 
-use crate::config::{AuthMode, Secret};
+use crate::config::{AuthMode, RedisUrl, Secret};
 use crate::logging::{LogFormat, is_filter};
 use crate::origin::Origin;
 use tradewire_engine::Delivery;
@@ -115,10 +115,8 @@ pub(super) fn secrets(text: &str) -> Result<Secrets, String> {
         })
 }
 
-/// Reads what must be kept from view and is judged elsewhere.
-#[expect(clippy::unnecessary_wraps, reason = "every reader has the same form")]
-pub(super) fn hidden(text: &str) -> Result<Secret, String> {
-    Ok(Secret::new(text))
+pub(super) fn redis_url(text: &str) -> Result<RedisUrl, String> {
+    RedisUrl::parse(text).map_err(|error| error.to_string())
 }
 
 pub(super) fn auth_mode(text: &str) -> Result<AuthMode, String> {

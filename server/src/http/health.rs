@@ -10,6 +10,7 @@ use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use http::{HeaderMap, StatusCode};
 use serde_json::json;
 use tokio::sync::oneshot;
+use tradewire_engine::Contact;
 
 use super::problem::Problem;
 use super::{Site, bearer};
@@ -26,13 +27,15 @@ pub(super) async fn live() -> Response {
 /// This node can take clients.
 pub(super) async fn ready(State(site): State<Arc<Site>>) -> Response {
     match report(&site).await {
-        Some(Report {
-            draining: false, ..
-        }) => answer(StatusCode::OK, json!({"status": "ready"})),
-        Some(_) => answer(
+        Some(Report { draining: true, .. }) => answer(
             StatusCode::SERVICE_UNAVAILABLE,
             json!({"status": "draining"}),
         ),
+        Some(Report { stats, .. }) if stats.contact == Contact::Never => answer(
+            StatusCode::SERVICE_UNAVAILABLE,
+            json!({"status": "starting", "waitsFor": "redis"}),
+        ),
+        Some(_) => answer(StatusCode::OK, json!({"status": "ready"})),
         None => answer(
             StatusCode::SERVICE_UNAVAILABLE,
             json!({"status": "stalled"}),
@@ -50,8 +53,26 @@ pub(super) async fn websocket(State(site): State<Arc<Site>>) -> Response {
     };
     let (code, status) = if draining {
         (StatusCode::SERVICE_UNAVAILABLE, "draining")
-    } else {
+    } else if stats.contact == Contact::Reached {
         (StatusCode::OK, "healthy")
+    } else {
+        // Still 200: a balancer must not drop every node because Redis is away.
+        (StatusCode::OK, "degraded")
+    };
+    let contact = match stats.contact {
+        Contact::Never => "never",
+        Contact::Reached => "reached",
+        Contact::Lost => "lost",
+    };
+    let bus = match &site.bus {
+        None => json!({"kind": "embedded", "state": contact}),
+        Some(bus) => json!({
+            "kind": "redis",
+            "state": contact,
+            "nodes": bus.nodes(),
+            "logLag": bus.log_lag(),
+            "heldValues": stats.held,
+        }),
     };
     let body = json!({
         "status": status,
@@ -61,7 +82,7 @@ pub(super) async fn websocket(State(site): State<Arc<Site>>) -> Response {
         "transports": stats.transports,
         "congestedConnections": stats.congested,
         "symbols": stats.symbols,
-        "bus": "embedded",
+        "bus": bus,
         "version": env!("CARGO_PKG_VERSION"),
     });
     answer(code, body)

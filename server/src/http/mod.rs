@@ -21,6 +21,7 @@ use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer};
 use tradewire_engine::limits::ParseLimits;
 use tradewire_engine::time::WallTime;
 
+use crate::bus::BusStatus;
 use crate::config::{Config, Secret, ServerLimits};
 use crate::gate::Gate;
 use crate::inbox::Inbox;
@@ -39,6 +40,8 @@ const PREFLIGHT_MAX_AGE: Duration = Duration::from_secs(600);
 pub(crate) struct Site {
     pub(crate) inbox: Inbox,
     pub(crate) metrics: Arc<Metrics>,
+    /// How the shared bus is; `None` for the embedded one.
+    pub(crate) bus: Option<Arc<BusStatus>>,
     pub(crate) publish_token: Secret,
     pub(crate) metrics_token: Option<Secret>,
     pub(crate) parse_limits: ParseLimits,

@@ -154,8 +154,13 @@ fn answer(outcome: PublishOutcome) -> Result<Response, Problem> {
         ids.iter().map(|id| id.as_str().to_owned()).collect()
     };
     match outcome {
-        PublishOutcome::Accepted { ids } => {
-            let body = json!({"accepted": ids.len(), "ids": texts(&ids)});
+        PublishOutcome::Accepted { ids, degraded } => {
+            let (accepted, ids) = (ids.len(), texts(&ids));
+            let body = if degraded {
+                json!({"accepted": accepted, "ids": ids, "degraded": true})
+            } else {
+                json!({"accepted": accepted, "ids": ids})
+            };
             Ok((StatusCode::ACCEPTED, Json(body)).into_response())
         }
         PublishOutcome::Draining => Err(Problem::unavailable(

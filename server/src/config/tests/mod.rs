@@ -4,18 +4,21 @@ use std::ffi::OsString;
 
 use super::*;
 
+mod doctor;
 mod help;
 mod refusals;
 mod settings;
 
 /// Every variable with its default as the contract has it, or `-` if it is not a plain number.
-const VARIABLES: [(&str, &str); 54] = [
+const VARIABLES: [(&str, &str); 59] = [
     ("NODE_ENV", "-"),
     ("HOST", "-"),
     ("WEBSOCKET_PORT", "-"),
     ("PORT", "-"),
     ("FRONTEND_URL", "-"),
     ("REDIS_URL", "-"),
+    ("SESSION_PREFIX", "-"),
+    ("LOG_STREAM_MAX", "500000"),
     ("AUTH_MODE", "-"),
     ("SESSION_SECRET", "-"),
     ("PUBLISH_TOKEN", "-"),
@@ -54,6 +57,9 @@ const VARIABLES: [(&str, &str); 54] = [
     ("CONGESTED_MAX_MS", "30000"),
     ("SESSION_LOOKUP_MAX_MS", "5000"),
     ("BUS_REQUEST_MAX_MS", "1000"),
+    ("SLOT_LEASE_MS", "30000"),
+    ("SLOT_RENEW_EVERY_MS", "10000"),
+    ("SESSION_CHECK_EVERY_MS", "10000"),
     ("DRAIN_WINDOW_MS", "5000"),
     ("DRAIN_DEADLINE_MS", "10000"),
     ("HISTORY_MAX_MS", "600000"),

@@ -54,6 +54,7 @@ fn a_bad_value_is_refused_in_one_line_with_what_is_allowed() {
             "1MiB",
             &format!("{bytes}, 1 to 1099511627776"),
         ),
+        ("LOG_STREAM_MAX", "0", &format!("{number}, 1 to 4294967295")),
         ("SYMBOL_CHARS_MAX", "129", &format!("{number}, 1 to 128")),
         ("USER_BYTES_MAX", "1025", &format!("{number}, 1 to 1024")),
         ("PUBLISH_DEPTH_MAX", "101", &format!("{number}, 1 to 100")),
@@ -89,7 +90,7 @@ fn a_limit_of_zero_is_refused_wherever_the_engine_refuses_it() {
         );
     }
     // Should the engine ever refuse what the flags allow, the line is still of this form.
-    let (_, names) = flags::read([], |_| None).unwrap();
+    let (_, names) = flags::read::<Flags>([], 0, |_| None).unwrap();
     let error = contradiction(
         &LimitsError::Zero {
             name: "idle_users_max",
@@ -131,6 +132,35 @@ fn a_drain_that_ends_before_its_window_is_refused_by_the_name_that_was_given() {
         config(&[], &equal).limits.drain_window,
         Duration::from_millis(7)
     );
+}
+
+#[test]
+fn a_lease_that_a_late_renewal_would_lose_is_refused_by_the_name_that_was_given() {
+    for (args, env, line) in [
+        (
+            &[][..],
+            &[("SLOT_LEASE_MS", "19999")][..],
+            "SLOT_LEASE_MS=\"19999\" is not allowed: give at least twice SLOT_RENEW_EVERY_MS, which is \
+                10000",
+        ),
+        (
+            &[],
+            &[("SLOT_RENEW_EVERY_MS", "15001")],
+            "SLOT_RENEW_EVERY_MS=\"15001\" is not allowed: give at most half of SLOT_LEASE_MS, which \
+                is 30000",
+        ),
+        (
+            &["--slot-lease-ms=5"],
+            &[("SLOT_RENEW_EVERY_MS", "3")],
+            "--slot-lease-ms=\"5\" is not allowed: give at least twice SLOT_RENEW_EVERY_MS, which is 3",
+        ),
+    ] {
+        assert_eq!(refusal(args, env), format!("tradewire: {line}"));
+    }
+    let twice = [("SLOT_LEASE_MS", "6"), ("SLOT_RENEW_EVERY_MS", "3")];
+    let limits = config(&[], &twice).limits;
+    assert_eq!(limits.slot_lease, Duration::from_millis(6));
+    assert_eq!(limits.slot_renew_every, Duration::from_millis(3));
 }
 
 #[test]
@@ -229,23 +259,26 @@ fn a_refusal_stays_one_short_line_whatever_the_value() {
 fn production_starts_only_with_sessions_a_redis_and_a_token() {
     let production = ("NODE_ENV", "production");
     let redis = ("REDIS_URL", "redis://:s3cret@redis:6379");
+    let token = ("PUBLISH_TOKEN", "t");
     let no_redis = "tradewire: REDIS_URL is not set: give the Redis that holds the sessions, which \
-        NODE_ENV=production asks for; this version has no Redis yet and runs outside production only";
+        NODE_ENV=production asks for";
     assert_eq!(refusal(&[], &[production]), no_redis);
+    assert_eq!(refusal(&[], &[production, token]), no_redis);
     assert_eq!(
-        refusal(&[], &[production, ("PUBLISH_TOKEN", "t")]),
+        refusal(&[], &[production, token, ("REDIS_URL", "")]),
         no_redis
     );
     assert_eq!(
         refusal(&[], &[production, ("AUTH_MODE", "session")]),
         no_redis
     );
+    assert_eq!(refusal(&["--node-env", "production"], &[]), no_redis);
     assert_eq!(
         refusal(&[], &[production, ("AUTH_MODE", "trust")]),
         "tradewire: AUTH_MODE=\"trust\" is not allowed: give session when NODE_ENV is production"
     );
     assert_eq!(
-        refusal(&["--auth-mode=trust"], &[production, redis]),
+        refusal(&["--auth-mode=trust"], &[production, redis, token]),
         "tradewire: --auth-mode=\"trust\" is not allowed: give session when NODE_ENV is production"
     );
     assert_eq!(
@@ -253,34 +286,26 @@ fn production_starts_only_with_sessions_a_redis_and_a_token() {
         "tradewire: PUBLISH_TOKEN is not set: give the token that publishers must bring, which \
             NODE_ENV=production asks for"
     );
-    let unsupported = "is not allowed: unset it, this version runs one node on its embedded bus";
-    assert_eq!(
-        refusal(&[], &[production, redis, ("PUBLISH_TOKEN", "t")]),
-        format!("tradewire: REDIS_URL {unsupported}")
-    );
-    assert_eq!(refusal(&["--node-env", "production"], &[]), no_redis);
+    let config = config(&[], &[production, redis, token]);
+    assert!(config.production && config.publish_token.is_some());
+    assert_eq!(config.auth_mode, AuthMode::Session);
+    assert_eq!(config.redis.unwrap().host(), "redis");
+    assert_eq!(config.listen.to_string(), "0.0.0.0:3000");
 }
 
 #[test]
-fn outside_production_sessions_and_a_redis_are_refused_for_now() {
+fn outside_production_sessions_need_a_redis_and_trust_may_have_one() {
+    let redis = ("REDIS_URL", "redis://redis");
+    let session = ("AUTH_MODE", "session");
     assert_eq!(
-        refusal(&[], &[("AUTH_MODE", "session")]),
+        refusal(&[], &[session]),
         "tradewire: REDIS_URL is not set: give the Redis that holds the sessions, which \
-            AUTH_MODE=session asks for; this version has no Redis yet and runs with AUTH_MODE=trust \
-            only"
+            AUTH_MODE=session asks for"
     );
-    let unsupported = "is not allowed: unset it, this version runs one node on its embedded bus";
-    assert_eq!(
-        refusal(&[], &[("REDIS_URL", "redis://:s3cret@redis")]),
-        format!("tradewire: REDIS_URL {unsupported}")
-    );
-    assert_eq!(
-        refusal(
-            &["--redis-url", "redis://:s3cret@redis"],
-            &[("AUTH_MODE", "session")]
-        ),
-        format!("tradewire: --redis-url {unsupported}")
-    );
+    assert_eq!(config(&[], &[redis, session]).auth_mode, AuthMode::Session);
+    let trusting = config(&[], &[redis]);
+    assert_eq!(trusting.auth_mode, AuthMode::Trust);
+    assert!(trusting.redis.is_some() && trusting.publish_token.is_none());
 }
 
 #[test]
@@ -304,7 +329,12 @@ fn no_secret_is_ever_shown() {
         (
             "REDIS_URL",
             "s3cret",
-            "unset it, this version runs one node on its embedded bus",
+            "give redis://[user:password@]host[:port][/database], or rediss:// for TLS",
+        ),
+        (
+            "REDIS_URL",
+            "redis://s3cret@redis",
+            "give user:password@ or :password@ before the host",
         ),
     ] {
         let flag = format!("--{}", name.to_lowercase().replace('_', "-"));
@@ -317,6 +347,7 @@ fn no_secret_is_ever_shown() {
         ("PUBLISH_TOKEN", "s3cret"),
         ("METRICS_TOKEN", "s3cret"),
         ("SESSION_SECRET", "s3cret,s3cret"),
+        ("REDIS_URL", "redis://s3cret:s3cret@redis"),
     ];
     let shown = format!("{:?}", config(&[], &secrets));
     assert!(!shown.contains("s3cret"), "{shown}");

@@ -11,6 +11,9 @@ fn without_settings_the_defaults_are_those_of_the_contract() {
     assert_eq!(config.listen.to_string(), "127.0.0.1:3000");
     assert!(config.frontend_origins.is_empty());
     assert_eq!(config.auth_mode, AuthMode::Trust);
+    assert_eq!(config.redis, None);
+    assert_eq!(config.session_prefix, "sess:");
+    assert_eq!(config.log_stream_max, 500_000);
     assert!(config.session_secrets.is_empty());
     assert!(config.publish_token.is_none());
     assert!(config.metrics_token.is_none());
@@ -48,6 +51,9 @@ fn the_default_limits_are_those_of_the_contract() {
             outbox_total_bytes_max: 268_435_456,
             session_lookup_max: seconds(5),
             bus_request_max: seconds(1),
+            slot_lease: seconds(30),
+            slot_renew_every: seconds(10),
+            session_check_every: seconds(10),
             drain_window: seconds(5),
             drain_deadline: seconds(10),
             history_max: seconds(600),
@@ -84,12 +90,17 @@ fn the_default_limits_are_those_of_the_contract() {
 #[test]
 fn every_limit_reaches_its_field_from_its_variable_and_from_its_flag() {
     // A number of its own for each, so that no two can be mixed up; rising, so that the drain's
-    // deadline is not below its window.
+    // deadline is not below its window. A lease must be longer than two renewals.
+    let own = |(setting, number): (&'static (&str, &str), u64)| match setting.0 {
+        "SLOT_LEASE_MS" => (setting, number * 100),
+        _ => (setting, number),
+    };
     let limits = || {
         VARIABLES
             .iter()
             .filter(|(_, default)| *default != "-")
             .zip(20..)
+            .map(own)
     };
     let mut variables = Vec::new();
     let mut flags = Vec::new();
@@ -106,6 +117,7 @@ fn every_limit_reaches_its_field_from_its_variable_and_from_its_flag() {
         .collect();
     let flags: Vec<_> = flags.iter().map(String::as_str).collect();
     for config in [config(&[], &variables), config(&flags, &[])] {
+        assert_eq!(config.log_stream_max, limits().next().unwrap().1);
         let number = |name: &str| limits().find(|((n, _), _)| *n == name).unwrap().1;
         let ms = |name: &str| Duration::from_millis(number(name));
         let small = |name: &str| u32::try_from(number(name)).unwrap();
@@ -133,6 +145,9 @@ fn every_limit_reaches_its_field_from_its_variable_and_from_its_flag() {
                 outbox_total_bytes_max: number("OUTBOX_TOTAL_BYTES_MAX"),
                 session_lookup_max: ms("SESSION_LOOKUP_MAX_MS"),
                 bus_request_max: ms("BUS_REQUEST_MAX_MS"),
+                slot_lease: ms("SLOT_LEASE_MS"),
+                slot_renew_every: ms("SLOT_RENEW_EVERY_MS"),
+                session_check_every: ms("SESSION_CHECK_EVERY_MS"),
                 drain_window: ms("DRAIN_WINDOW_MS"),
                 drain_deadline: ms("DRAIN_DEADLINE_MS"),
                 history_max: ms("HISTORY_MAX_MS"),
@@ -179,7 +194,10 @@ fn every_other_setting_reaches_its_field() {
                 "FRONTEND_URL",
                 "https://App.example.com:443/, http://localhost:5173",
             ),
-            ("AUTH_MODE", "trust"),
+            ("REDIS_URL", "rediss://default:s3cret@redis.example.com/2"),
+            ("SESSION_PREFIX", "app:sess:"),
+            ("LOG_STREAM_MAX", "1000"),
+            ("AUTH_MODE", "session"),
             ("SESSION_SECRET", "keyboard cat,old"),
             ("PUBLISH_TOKEN", "p-token"),
             ("METRICS_TOKEN", "m-token"),
@@ -200,6 +218,11 @@ fn every_other_setting_reaches_its_field() {
         origins,
         ["https://app.example.com", "http://localhost:5173"]
     );
+    let redis = config.redis.unwrap();
+    assert_eq!((redis.host(), redis.port()), ("redis.example.com", 6_379));
+    assert_eq!(config.session_prefix, "app:sess:");
+    assert_eq!(config.log_stream_max, 1_000);
+    assert_eq!(config.auth_mode, AuthMode::Session);
     let secrets: Vec<_> = config.session_secrets.iter().map(Secret::expose).collect();
     assert_eq!(secrets, [b"keyboard cat".as_slice(), b"old"]);
     assert!(config.publish_token.unwrap().matches(b"p-token"));
