@@ -73,6 +73,11 @@ impl<K: Hash + Eq, V> Table<K, V> {
         self.map.swap_remove(key)
     }
 
+    /// Removes every entry.
+    pub(crate) fn clear(&mut self) {
+        self.map.clear();
+    }
+
     /// Removes the first entries, at most `count`, keeping the order of the rest.
     pub(crate) fn take_first(&mut self, count: usize) -> Vec<(K, V)> {
         let count = count.min(self.map.len());

@@ -93,7 +93,7 @@ impl Engine {
         self.decide_claims(effects);
         self.decide_charges(effects);
         self.forget_misses();
-        self.stop_intake();
+        self.stop_intake(effects);
     }
 
     /// The bus left a request unanswered: it is not used until it answers a probe.
@@ -109,8 +109,11 @@ impl Engine {
     }
 
     pub(crate) fn probe(&mut self, effects: &mut Effects) {
-        self.link.probe_at = None;
         effects.push(Effect::Bus(BusRequest::Probe));
+        // One that gets lost is followed by the next.
+        let at = self.now + self.config.limits.bus_request_max;
+        self.link.probe_at = Some(at);
+        self.deadlines.set(at, Due::Probe);
     }
 
     pub(crate) fn bus_reached(&mut self, effects: &mut Effects) {
@@ -138,8 +141,8 @@ impl Engine {
         self.refresh(effects);
         self.hand_over(effects);
         if before != Contact::Reached {
+            self.hurry_renewals();
             self.start_rounds();
-            self.renew_all(effects);
             self.start_intake(effects);
         }
     }

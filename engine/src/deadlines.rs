@@ -102,6 +102,15 @@ impl Deadlines {
         self.due.insert((at, due));
     }
 
+    /// What falls due first until `now`; what waits for the bus only if the driver `woke` the engine.
+    pub(crate) fn first_due(&self, now: Timestamp, woke: bool) -> Option<(Timestamp, Due)> {
+        self.due
+            .iter()
+            .take_while(|(at, _)| *at <= now)
+            .find(|(_, due)| woke || due.kind() != DeadlineKind::BusRequest)
+            .copied()
+    }
+
     pub(crate) fn unset(&mut self, at: Timestamp, due: Due) {
         self.due.remove(&(at, due));
     }

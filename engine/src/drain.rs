@@ -61,7 +61,7 @@ impl Engine {
             self.tell_shutdown(conn, Duration::from_millis(wait), effects);
         }
         effects.note(Note::Draining { told });
-        self.give_up_intake(effects);
+        self.stop_intake(effects);
         let strangers: Vec<ConnId> = self
             .crowd
             .iter()

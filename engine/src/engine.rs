@@ -133,6 +133,8 @@ pub(crate) struct SymbolEntry {
 pub(crate) struct Rounds {
     pub(crate) renew_at: Option<Timestamp>,
     pub(crate) renew_turn: u32,
+    /// Turns that come sooner than usual.
+    pub(crate) renew_hurried: u32,
     pub(crate) check_at: Option<Timestamp>,
     pub(crate) check_turn: u32,
 }
@@ -249,7 +251,7 @@ impl Engine {
     pub fn handle(&mut self, now: Timestamp, input: Input, effects: &mut Effects) {
         assert!(now >= self.now, "time went back from {} to {now}", self.now);
         self.now = now;
-        self.expire(effects);
+        self.expire(matches!(input, Input::Woke), effects);
         match input {
             Input::Appended { request, outcome } => self.appended(request, outcome, effects),
             Input::BusLost => self.bus_lost(effects),
@@ -367,16 +369,17 @@ impl Engine {
     }
 
     /// Does everything that has fallen due.
-    fn expire(&mut self, effects: &mut Effects) {
+    ///
+    /// An answer of the bus may wait behind what the driver is busy with, so it only counts as late
+    /// when the driver has nothing else to tell.
+    fn expire(&mut self, woke: bool, effects: &mut Effects) {
         while let Some((at, conn)) = self.deadlines.handshakes.first().copied()
             && at <= self.now
         {
             self.close(conn, CloseReason::HandshakeTimeout, effects);
         }
-        while let Some((at, due)) = self.deadlines.due.first().copied()
-            && at <= self.now
-        {
-            self.deadlines.due.pop_first();
+        while let Some((at, due)) = self.deadlines.first_due(self.now, woke) {
+            self.deadlines.unset(at, due);
             self.fell_due(due, effects);
         }
         while let Some((at, user)) = self.deadlines.idle_users.first().copied()

@@ -33,6 +33,10 @@ const IDS_MAX: usize = 65_536;
 /// How long they are: as long as the bus does.
 const IDS_MAX_AGE: Duration = Duration::from_secs(600);
 
+/// Bytes of values that are handed over at once, unless a single one has more: other requests wait
+/// behind them.
+const HANDED_BYTES_MAX: usize = 1 << 20;
+
 /// How long to wait before values that the bus refused are handed over again.
 const RETRY: Duration = Duration::from_secs(1);
 
@@ -190,7 +194,18 @@ impl Engine {
         }
         let request = self.next_request();
         let until = self.now + self.config.limits.bus_request_max;
-        let next = || self.held.values.iter().take(FETCH_MAX);
+        let mut bytes = 0;
+        let fitting = self
+            .held
+            .values
+            .iter()
+            .take(FETCH_MAX)
+            .take_while(|(_, held)| {
+                bytes += held.payload.bytes();
+                bytes <= HANDED_BYTES_MAX
+            });
+        let count = fitting.count().max(1);
+        let next = || self.held.values.iter().take(count);
         let numbers = next()
             .map(|(topic, held)| (topic.clone(), held.number))
             .collect();

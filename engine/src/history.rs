@@ -78,7 +78,7 @@ impl History {
 
     /// Forgets everything.
     pub(crate) fn clear(&mut self) {
-        while self.users.take_first(1).pop().is_some() {}
+        self.users.clear();
         self.arrivals.clear();
         self.bytes = 0;
         self.last_id = None;

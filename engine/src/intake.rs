@@ -79,19 +79,13 @@ impl Engine {
         self.publish(publisher, items, wall, effects);
     }
 
-    /// The bus is lost, and with it what it was told to listen to.
-    pub(crate) fn stop_intake(&mut self) {
+    /// The bus is lost, or this node leaves: another may have the lease when it ends.
+    pub(crate) fn stop_intake(&mut self, effects: &mut Effects) {
         if let Some(at) = self.intake.ask_at {
             self.deadlines.unset(at, Due::Lead);
         }
-        self.intake = Intake::default();
-    }
-
-    /// This node leaves: another may have the lease when it ends.
-    pub(crate) fn give_up_intake(&mut self, effects: &mut Effects) {
-        let listening = self.intake.held_until.is_some();
-        self.stop_intake();
-        if listening {
+        let intake = core::mem::take(&mut self.intake);
+        if intake.held_until.is_some() {
             effects.note(Note::Intake { on: false });
             effects.push(Effect::Bus(BusRequest::Listen { on: false }));
         }

@@ -112,7 +112,8 @@ impl Engine {
             .into_iter()
             .partition(|value| !reached || self.held.get(&value.topic).is_some());
         let local_bytes = local.iter().map(|value| value.payload.bytes()).sum();
-        if (has_log && !reached) || !self.held.has_room(local.len(), local_bytes) {
+        let fits = local.is_empty() || self.held.has_room(local.len(), local_bytes);
+        if (has_log && !reached) || !fits {
             self.refuse_publish(publisher, ids, effects);
             return;
         }
@@ -201,8 +202,13 @@ impl Engine {
 
     /// The bus is lost: log events may be taken or not; values go their way without it.
     pub(crate) fn fail_publishes(&mut self, effects: &mut Effects) {
-        let publishers: Vec<Publisher> = self.publishes.keys().copied().collect();
-        for publisher in publishers {
+        let pending = self.publishes.iter();
+        let mut publishers: Vec<(Option<RequestId>, Publisher)> = pending
+            .map(|(publisher, publish)| (publish.parts().last(), *publisher))
+            .collect();
+        // As they came, so that of two values of a topic the newer one is held.
+        publishers.sort_unstable();
+        for (_, publisher) in publishers {
             let Some(publish) = self.publishes.get(&publisher) else {
                 continue;
             };

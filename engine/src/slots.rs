@@ -20,8 +20,11 @@ use crate::reason::{ClientError, CloseReason, Refusal};
 /// Into how many parts a round over all users is divided, so that its work does not come at once.
 pub(crate) const TURNS: u32 = 20;
 
+/// How many times faster slots are renewed when the bus is back.
+const HURRY: u32 = 5;
+
 /// Users in one [`BusRequest::Renew`].
-const RENEW_MAX: usize = 256;
+const RENEW_MAX: usize = 64;
 
 /// How long one part of a round takes; never nothing, or it would never come to rest.
 fn turn_of(round: Duration) -> Duration {
@@ -126,7 +129,11 @@ impl Engine {
     /// Begins to renew slots and to look after sessions, in turns.
     pub(crate) fn start_rounds(&mut self) {
         if self.asks_others() && self.rounds.renew_at.is_none() && self.crowd.members > 0 {
-            let at = self.now + turn_of(self.config.limits.slot_renew_every);
+            let mut period = self.config.limits.slot_renew_every;
+            if self.rounds.renew_hurried > 0 {
+                period /= HURRY;
+            }
+            let at = self.now + turn_of(period);
             self.rounds.renew_at = Some(at);
             self.deadlines.set(at, Due::Renew);
         }
@@ -151,20 +158,9 @@ impl Engine {
         self.rounds.renew_at = None;
         let turn = self.rounds.renew_turn % TURNS;
         self.rounds.renew_turn = turn + 1;
-        self.renew(turn, TURNS, effects);
-        self.start_rounds();
-    }
-
-    /// Renews every slot at once: the bus may have forgotten some.
-    pub(crate) fn renew_all(&mut self, effects: &mut Effects) {
-        if self.asks_others() {
-            self.renew(0, 1, effects);
-        }
-    }
-
-    fn renew(&mut self, first: u32, step: u32, effects: &mut Effects) {
+        self.rounds.renew_hurried = self.rounds.renew_hurried.saturating_sub(1);
         let mut renewals = Vec::new();
-        for (_, user) in self.users.every(first, step) {
+        for (_, user) in self.users.every(turn, TURNS) {
             let members = user.members.iter().filter_map(|slot| {
                 let member = self.crowd.at(*slot)?.member()?;
                 Some((member.slot(), self.now.since(member.admitted_at)))
@@ -180,6 +176,15 @@ impl Engine {
         for users in renewals.chunks(RENEW_MAX) {
             let users = users.to_vec();
             effects.push(Effect::Bus(BusRequest::Renew { users }));
+        }
+        self.start_rounds();
+    }
+
+    /// Has every slot renewed sooner than usual: the bus may have forgotten some. Not all at once,
+    /// since what is asked meanwhile must not wait behind that.
+    pub(crate) fn hurry_renewals(&mut self) {
+        if self.crowd.members > 0 {
+            self.rounds.renew_hurried = TURNS;
         }
     }
 

@@ -149,7 +149,15 @@ fn what_the_bus_does_not_take_is_lost_if_it_is_log_and_held_if_it_is_state() {
 fn with_the_bus_the_lease_is_lost() {
     let mut node = leading();
     emitted(&mut node, vec![trade("ann", "{}")]);
-    assert_eq!(node.lost(), ["note bus lost", "note emitted lost 1"]);
+    assert_eq!(
+        node.lost(),
+        [
+            "note bus lost",
+            "note emitted lost 1",
+            "note intake off",
+            "bus listen off"
+        ]
+    );
     assert_eq!(
         emitted(&mut node, vec![trade("ann", "{}")]),
         ["note emitted lost 1"]
@@ -173,6 +181,8 @@ fn a_bus_without_answer_for_a_message_is_lost() {
             "note timed out r3 bus",
             "note bus lost",
             "note held quote:update A",
+            "note intake off",
+            "bus listen off",
         ]
     );
 }

@@ -340,7 +340,7 @@ fn an_unanswered_question_is_asked_again_once_the_bus_answers_and_while_someone_
     assert_eq!(node.digest(), digest);
     node.emit(c(0), unwatch(&["AAPL"]));
     node.sleep_until(4_000);
-    assert_eq!(node.deadline(), None);
+    assert_eq!(node.deadline(), Some((5_000, "BusProbe".into())));
     assert_eq!(
         node.reached(),
         [

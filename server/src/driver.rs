@@ -186,6 +186,13 @@ impl<C: Clock> Driver<C> {
             }
             batch.fill(&mut outlets, &mut notices);
             self.handle_batch(&mut batch);
+            // However busy the other queues are. Answers that wait come first: they are not late.
+            if outlets.arrivals.is_empty()
+                && let Some((at, _)) = self.engine.next_deadline()
+                && at <= self.clock.now()
+            {
+                self.handle(Input::Woke);
+            }
         }
         let deadline = self.engine.config().limits.drain_deadline;
         let begun = self.draining_since.unwrap_or_default();

@@ -179,7 +179,8 @@ pub async fn run<N: Net, C: Clock>(
     let limit = left.min(ANSWERS_MAX);
     let finishing = async {
         if let Some(stop) = stop {
-            stop.stop().await;
+            // It has a deadline of its own, which may be later than the drain's.
+            let _ = tokio::time::timeout(limit, stop.stop()).await;
         }
     };
     tokio::join!(ending.end(limit), finishing);

@@ -25,7 +25,7 @@ use super::session::End;
 use super::status::BusStatus;
 
 /// Requests that go out together at most.
-const BATCH_MAX: usize = 256;
+const BATCH_MAX: usize = 64;
 
 /// Batches that wait for their answers at most; what comes then waits for the first of them.
 const BATCHES_MAX: usize = 32;

@@ -5,6 +5,7 @@
 use std::collections::VecDeque;
 use std::convert::Infallible;
 
+use redis::ErrorKind;
 use redis::aio::MultiplexedConnection;
 use tokio::sync::watch;
 use tradewire_engine::Input;
@@ -49,12 +50,19 @@ impl<C: Clock> Follower<'_, C> {
                     }
                     let on = *listen.borrow_and_update();
                     if on != listening {
-                        if on {
-                            connection.psubscribe(EMITTER_PATTERN).await.map_err(End::Redis)?;
+                        let done = if on {
+                            connection.psubscribe(EMITTER_PATTERN).await
                         } else {
-                            connection.punsubscribe(EMITTER_PATTERN).await.map_err(End::Redis)?;
+                            connection.punsubscribe(EMITTER_PATTERN).await
+                        };
+                        match done {
+                            Ok(()) => listening = on,
+                            // Who may not listen to emitters may need none; all else goes on.
+                            Err(error) if matches!(error.kind(), ErrorKind::Server(_) | ErrorKind::Extension) => {
+                                tracing::warn!(%error, "emitters cannot be heard: allow PSUBSCRIBE socket.io#/#*");
+                            }
+                            Err(error) => return Err(End::Redis(error)),
                         }
-                        listening = on;
                     }
                 }
                 waiting = self.pushes.take() => {

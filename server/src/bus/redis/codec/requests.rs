@@ -3,6 +3,8 @@
 //! Every request is a known number of commands, whose replies [`super::answers`] reads in order. No
 //! command is unbounded: what a request holds the engine bounds, except values, which are split here.
 
+use std::time::Duration;
+
 use redis::{Cmd, Pipeline};
 use tradewire_engine::bus::{BusRequest, LogPublish, Renewal, Slot, StatePublish};
 use tradewire_engine::event::{LogKind, Topic};
@@ -172,11 +174,18 @@ impl Codec {
         command
             .arg(keys::slots(user))
             .arg(millis(self.limits.slot_lease))
-            .arg(self.limits.connections_per_user_max);
+            .arg(self.limits.connections_per_user_max)
+            .arg(millis(self.alive()));
         for (slot, age) in slots {
             command.arg(slot.to_string()).arg(millis(*age));
         }
         command
+    }
+
+    /// What is left of a lease, at least, as long as it is renewed in time or nearly so.
+    fn alive(&self) -> Duration {
+        let renewal = self.limits.slot_renew_every;
+        self.limits.slot_lease.saturating_sub(renewal + renewal / 4)
     }
 
     fn lead(&self) -> Cmd {

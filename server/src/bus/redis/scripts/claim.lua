@@ -4,7 +4,7 @@
 local key, slot, replaces, lease = KEYS[1], ARGV[1], ARGV[2], tonumber(ARGV[3])
 local slots_max, connects_max = tonumber(ARGV[4]), tonumber(ARGV[5])
 local now = now_ms()
-local held, admitted, _, connects = read_slots(key, now)
+local held, admitted, _, connects = read_slots(key, now, lease)
 local since, expires = digits(now), digits(now + lease)
 if admitted[slot] then
   -- The same claim again: it is one connection, admitted when it was.

@@ -3,11 +3,12 @@
 --   r:<slot>   `<expires ms>`: replaced, and not to be taken again by a renewal that comes late
 --   connects   the times in ms of those admitted in the last minute, oldest first
 -- What has expired, or is nothing of these, is dropped on sight: a node that crashed gives up nothing.
--- Returns the slots held in a list, when each was admitted, which were replaced, and the connects.
+-- Returns the slots held in a list, when each was admitted, which were replaced, the connects, and when
+-- each slot ends.
 local MINUTE = 60000
 
-local function read_slots(key, now)
-  local held, admitted, replaced, connects = {}, {}, {}, {}
+local function read_slots(key, now, lease)
+  local held, admitted, replaced, connects, ends = {}, {}, {}, {}, {}
   local hash = redis.call('HGETALL', key)
   for i = 1, #hash, 2 do
     local field, value = hash[i], hash[i + 1]
@@ -23,15 +24,17 @@ local function read_slots(key, now)
       if gone then
         expires = string.match(value, '^%d+$')
       end
-      if not expires or tonumber(expires) <= now then
+      -- One that ends later than any lease was written before the clock was set back.
+      if not expires or tonumber(expires) <= now or tonumber(expires) > now + lease then
         redis.call('HDEL', key, field)
       elseif gone then
         replaced[string.sub(field, 3)] = true
       else
         held[#held + 1] = field
-        admitted[field] = tonumber(since)
+        admitted[field] = math.min(tonumber(since), now)
+        ends[field] = tonumber(expires)
       end
     end
   end
-  return held, admitted, replaced, connects
+  return held, admitted, replaced, connects, ends
 end
