@@ -227,6 +227,32 @@ async fn the_excess_of_two_nodes_is_the_newest_of_both() {
 }
 
 #[tokio::test]
+async fn slots_of_a_node_that_does_not_renew_cost_nobody_else_theirs() {
+    let redis = Redis::start();
+    let mut node = timed(&redis, Limits::default()).await;
+    let crashed = [("a", 100), ("b", 100), ("c", 100), ("d", 100), ("e", 100)];
+    assert_eq!(renew(&mut node, &crashed).await, []);
+    // Its clients came back elsewhere, where they were admitted without Redis.
+    let back = [("p", 9), ("q", 9), ("r", 9), ("s", 9), ("t", 9)];
+    node.set_time(START + 12_501).await;
+    assert_eq!(renew(&mut node, &back).await, []);
+    // One that is merely late counts still.
+    node.set_time(START + 12_501 + 12_500).await;
+    let late = renew(&mut node, &[("u", 1)]).await;
+    assert_eq!(late, [(slot("u"), SlotLoss::Excess)]);
+}
+
+#[tokio::test]
+async fn a_clock_that_was_set_back_keeps_no_slot_for_longer_than_a_lease() {
+    let redis = Redis::start();
+    let mut node = timed(&redis, Limits::default()).await;
+    let crashed = [("a", 1), ("b", 1), ("c", 1), ("d", 1), ("e", 1)];
+    assert_eq!(renew(&mut node, &crashed).await, []);
+    node.set_time(START - 3_600_000).await;
+    assert_eq!(claim(&mut node, slot("x"), None).await, Granted);
+}
+
+#[tokio::test]
 async fn of_slots_of_one_age_all_nodes_find_the_same_excess() {
     let redis = Redis::start();
     let mut node = timed(&redis, Limits::default()).await;
