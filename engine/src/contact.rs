@@ -131,12 +131,17 @@ impl Engine {
             Contact::Lost => {
                 let away = self.now.since(self.link.lost_at);
                 effects.note(Note::BusReached { away });
+                self.release_all(effects);
             }
             Contact::Reached => {}
         }
         if before != Contact::Reached {
             // Nothing is left of an earlier contact, and an older dump may have been loaded since.
             self.retired_epochs.clear();
+            // The log is read as far as it goes.
+            for member in self.crowd.members_mut() {
+                member.outbox.handled = None;
+            }
         }
         self.refresh(effects);
         self.hand_over(effects);

@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
 
+use crate::bus::Slot;
 use crate::collections::{Slots, Table};
 use crate::contact::{Contact, Link};
 use crate::crowd::{Crowd, Outlet};
@@ -135,6 +136,10 @@ pub(crate) struct Rounds {
     pub(crate) renew_turn: u32,
     /// Turns that come sooner than usual.
     pub(crate) renew_hurried: u32,
+    /// Before that, the bus may not know of every slot that was given up.
+    pub(crate) judged_from: Timestamp,
+    /// Slots that were given up while the bus was away.
+    pub(crate) unreleased: Vec<(UserId, Slot)>,
     pub(crate) check_at: Option<Timestamp>,
     pub(crate) check_turn: u32,
 }

@@ -116,10 +116,10 @@ impl History {
         self.last_number
     }
 
-    /// The user's first entry after the one numbered `number`.
-    pub(crate) fn after(&self, user: &UserId, number: u64) -> Option<&Kept> {
-        let log = self.users.get(user)?;
-        log.get(log.partition_point(|kept| kept.number <= number))
+    /// The user's entries after the one numbered `number`, in order.
+    pub(crate) fn after(&self, user: &UserId, number: u64) -> impl Iterator<Item = &Kept> {
+        let log = self.users.get(user).into_iter();
+        log.flat_map(move |log| log.range(log.partition_point(|kept| kept.number <= number)..))
     }
 
     /// The number of the user's entry with this id.

@@ -54,8 +54,12 @@ impl Engine {
             };
             let subscribed = self.config.delivery == Delivery::Subscribed;
             // One that waited for this very event has handled it.
-            let wants =
-                |member: &Member| (!subscribed || member.trades) && member.outbox.log_sent < number;
+            let wants = |member: &Member| {
+                let outbox = &member.outbox;
+                (!subscribed || member.trades)
+                    && outbox.log_sent < number
+                    && !outbox.has_handled(id)
+            };
             let bytes = payload.bytes() as u64;
             let message = Message::Log { id, kind, payload };
             let owed = Owed::Log { number, bytes };
@@ -301,7 +305,10 @@ impl Engine {
             return None;
         }
         let user = self.users.get(member.user)?;
-        self.history.after(&user.id, member.outbox.log_sent)
+        let outbox = &member.outbox;
+        self.history
+            .after(&user.id, outbox.log_sent)
+            .find(|kept| !outbox.has_handled(kept.entry.id))
     }
 
     /// Moves a connection's cursor over its next log event, if it is owed one.

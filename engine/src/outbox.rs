@@ -50,6 +50,8 @@ pub(crate) struct Outbox {
     pub(crate) congestion: Option<Box<Congestion>>,
     /// The number of the last log entry handed over, or passed over on entering.
     pub(crate) log_sent: u64,
+    /// What the client said that it has handled, while this node has not read so far.
+    pub(crate) handled: Option<EventId>,
 }
 
 /// What there is to know of a connection only while it is congested.
@@ -88,9 +90,16 @@ impl Outbox {
             ask_at: Pending::default(),
             congestion: None,
             log_sent,
+            handled: None,
         };
         outbox.measured(Pending::default(), limits);
         outbox
+    }
+
+    /// Whether the client has handled this log event elsewhere.
+    pub(crate) fn has_handled(&self, id: EventId) -> bool {
+        self.handled
+            .is_some_and(|handled| handled.epoch == id.epoch && id <= handled)
     }
 
     /// Takes a measurement over.

@@ -102,6 +102,15 @@ impl Engine {
     /// The event did not come: it is forged, or lost.
     pub(crate) fn awaited_too_long(&mut self, conn: ConnId, effects: &mut Effects) {
         // What came since it connected is replayed, and then it is told that something may be missing.
+        let reached = self.is_reached();
+        if let Some(member) = self.crowd.member_mut(conn)
+            && let Some(congestion) = &member.outbox.congestion
+            && let Some(replay) = congestion.replay
+            && !reached
+        {
+            // This node could not read so far: it will, and must not send again what it then reads.
+            member.outbox.handled = Some(replay.last);
+        }
         self.end_awaiting(conn, None);
         self.pump(conn, effects);
     }

@@ -10,6 +10,7 @@ use core::time::Duration;
 
 use crate::bus::{BusRequest, Renewal, Slot};
 use crate::connection::{Claiming, Entrant, Stage};
+use crate::contact::Contact;
 use crate::deadlines::Due;
 use crate::effect::{Effect, Effects, Note};
 use crate::engine::Engine;
@@ -123,6 +124,17 @@ impl Engine {
     pub(crate) fn release_slot(&mut self, user: UserId, slot: Slot, effects: &mut Effects) {
         if self.asks_others() {
             effects.push(Effect::Bus(BusRequest::Release { user, slot }));
+        } else if self.link.contact == Contact::Lost
+            && self.rounds.unreleased.len() < self.config.limits.connections_max as usize
+        {
+            self.rounds.unreleased.push((user, slot));
+        }
+    }
+
+    /// Gives back what could not be given back while the bus was away.
+    pub(crate) fn release_all(&mut self, effects: &mut Effects) {
+        for (user, slot) in core::mem::take(&mut self.rounds.unreleased) {
+            self.release_slot(user, slot, effects);
         }
     }
 
@@ -184,7 +196,10 @@ impl Engine {
     /// since what is asked meanwhile must not wait behind that.
     pub(crate) fn hurry_renewals(&mut self) {
         if self.crowd.members > 0 {
+            let limits = &self.config.limits;
             self.rounds.renew_hurried = TURNS;
+            self.rounds.judged_from =
+                self.now + limits.slot_renew_every / HURRY + limits.bus_request_max;
         }
     }
 
@@ -197,6 +212,11 @@ impl Engine {
             let Some(conn) = self.holder(&user, &slot) else {
                 continue;
             };
+            // Other nodes may not have given back yet what their clients left behind meanwhile; what is
+            // in excess then is told again with the next renewal.
+            if loss == SlotLoss::Excess && self.now < self.rounds.judged_from {
+                continue;
+            }
             effects.note(Note::SlotLost { conn, user, loss });
             match loss {
                 SlotLoss::Excess => {

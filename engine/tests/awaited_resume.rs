@@ -252,3 +252,31 @@ fn a_drain_tells_it_all_the_same() {
         ["send c0 resume recovered true replayed 0 last e-3-0"]
     );
 }
+
+#[test]
+fn what_a_client_has_handled_is_not_sent_again_when_a_node_that_was_cut_off_reads_on() {
+    let mut node = node();
+    node.lost();
+    let joining = node.join(c(0), hello("ann").resuming(event(5, 0)));
+    assert_eq!(only(joining, "send"), NOTHING);
+    assert_eq!(
+        only(node.sleep_until(1_000), "send"),
+        ["send c0 resume recovered false replayed 0 last e-1-0"]
+    );
+    // It reads on before it says that the bus is reached.
+    node.jump(1_500);
+    assert_eq!(logged(&mut node, 3..=4), NOTHING);
+    assert_eq!(logged(&mut node, 5..=6), [deliver(6, "c0")]);
+    node.reached();
+    assert_eq!(logged(&mut node, 7..=7), [deliver(7, "c0")]);
+}
+
+#[test]
+fn a_forged_event_of_the_future_costs_no_event_after_the_bus_is_back() {
+    let mut node = node();
+    node.lost();
+    node.join(c(0), hello("ann").resuming(event(9_999, 0)));
+    node.sleep_until(1_000);
+    node.reached();
+    assert_eq!(logged(&mut node, 3..=3), [deliver(3, "c0")]);
+}

@@ -312,6 +312,33 @@ fn who_is_in_excess_is_told_and_disconnected() {
 }
 
 #[test]
+fn after_an_outage_slots_are_given_back_before_anyone_is_in_excess() {
+    let mut node = node();
+    node.join_granted(c(0), hello("ann"));
+    node.join_granted(c(1), hello("ann"));
+    node.lost();
+    node.jump(1_000);
+    assert_eq!(only(node.gone(c(0)), "bus"), NOTHING);
+    node.jump(4_000);
+    assert_eq!(
+        only(node.reached(), "bus release"),
+        ["bus release: ann socket-c0"]
+    );
+    node.answer_fetches();
+    node.sleep_until(6_999);
+    assert_eq!(
+        slot_lost(&mut node, "ann", c(1), Excess),
+        NOTHING,
+        "other nodes may give back theirs yet"
+    );
+    node.sleep_until(7_000);
+    assert_eq!(
+        slot_lost(&mut node, "ann", c(1), Excess)[0],
+        "note slot lost c1 ann excess"
+    );
+}
+
+#[test]
 fn slots_that_are_not_held_here_are_no_ones() {
     let mut node = node();
     node.join_granted(c(0), hello("ann"));

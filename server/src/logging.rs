@@ -73,6 +73,8 @@ where
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(writer)
+        // A reader that is gone must not end the server, which a complaint about it would.
+        .log_internal_errors(false)
         .json()
         .flatten_event(true)
         .with_current_span(false)
@@ -87,6 +89,7 @@ where
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(writer)
+        .log_internal_errors(false)
         .compact()
         .with_ansi(ansi)
         .with_target(false)
