@@ -155,6 +155,9 @@ pub struct LogPublish {
 pub struct StatePublish {
     /// The idempotency key, if the same value may be handed in again.
     pub id: Option<PublishId>,
+    /// Whether a publisher may do so: its keys count for as long as it was told, one of this node only
+    /// until it knows what became of the request.
+    pub lasting: bool,
     /// Of which topic.
     pub topic: Topic,
     /// What it says.
@@ -312,7 +315,9 @@ impl EmbeddedBus {
     }
 
     fn share(&mut self, now: Timestamp, value: StatePublish) -> Option<StateValue> {
-        let StatePublish { id, topic, payload } = value;
+        let StatePublish {
+            id, topic, payload, ..
+        } = value;
         if id.is_some_and(|id| !self.take_id(now, id)) {
             return None;
         }

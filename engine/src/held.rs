@@ -158,8 +158,14 @@ impl Held {
 impl Engine {
     /// Delivers a value to this node's clients, and holds it for the bus, unless it was before.
     pub(crate) fn hold(&mut self, value: StatePublish, effects: &mut Effects) {
-        let StatePublish { id, topic, payload } = value;
-        if let Some(id) = &id
+        let StatePublish {
+            id,
+            lasting,
+            topic,
+            payload,
+        } = value;
+        if lasting
+            && let Some(id) = &id
             && !self.held.remember(self.now, id.clone())
         {
             return;
@@ -212,6 +218,7 @@ impl Engine {
         let values = next()
             .map(|(topic, held)| StatePublish {
                 id: Some(held.id.clone()),
+                lasting: true,
                 topic: topic.clone(),
                 payload: held.payload.clone(),
             })

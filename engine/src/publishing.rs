@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::bus::{BusRequest, LogPublish, StatePublish};
 use crate::deadlines::Due;
 use crate::effect::{Effect, Effects, Note, PublishOutcome};
-use crate::engine::Engine;
+use crate::engine::{BusKind, Engine};
 use crate::event::{Publish, Target};
 use crate::ids::{PublishId, RequestId};
 use crate::input::BusOutcome;
@@ -94,14 +94,21 @@ impl Engine {
                         payload,
                     });
                 }
-                // It may be handed in again if the publisher gave the id, or is told to use it.
+                // It may be handed in again if the publisher gave the id, or is told to use it; and by
+                // this node if it does not hear whether a shared bus has taken it.
                 Target::State(topic) => {
-                    let id = given.or(has_log.then_some(id));
-                    if id.as_ref().is_some_and(|id| self.held.knows(self.now, id)) {
+                    let lasting = given.is_some() || has_log;
+                    if lasting && self.held.knows(self.now, &id) {
                         // Nobody gets it twice; the bus has it once its topic is not held any more.
                         degraded |= self.held.get(&topic).is_some();
                     } else {
-                        values.push(StatePublish { id, topic, payload });
+                        let shared = self.config.bus == BusKind::Shared;
+                        values.push(StatePublish {
+                            id: (lasting || shared).then_some(id),
+                            lasting,
+                            topic,
+                            payload,
+                        });
                     }
                 }
             }
@@ -191,10 +198,10 @@ impl Engine {
         for value in values.into_iter().flatten() {
             match (outcome, value.id) {
                 (BusOutcome::Failed, id) => self.hold(StatePublish { id, ..value }, effects),
-                (BusOutcome::Done, Some(id)) => {
+                (BusOutcome::Done, Some(id)) if value.lasting => {
                     self.held.remember(self.now, id);
                 }
-                (BusOutcome::Done, None) => {}
+                (BusOutcome::Done, _) => {}
             }
         }
         self.answer_if_complete(publisher, effects);

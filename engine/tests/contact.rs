@@ -57,8 +57,8 @@ fn when_it_is_first_reached_everything_is_asked_and_every_client_told_of_its_log
             "note resumed c1 recovered false replayed 0",
             "send c1 resume recovered false replayed 0 last none",
             "bus fetch r3: portfolio:update ann",
-            "bus share r4: quote:update AAPL {\"p\":1} id 0000000000000001-3, \
-             market:status {} id 0000000000000001-4",
+            "bus share r4: quote:update AAPL {\"p\":1} id 0000000000000001-1, \
+             market:status {} id 0000000000000001-2",
             "bus lead r5",
         ],
         "what is held is newer than what the bus has, and no one asked for bob's portfolio"
@@ -106,7 +106,7 @@ fn a_request_without_answer_loses_the_contact_until_a_probe_is_answered() {
         [
             "note bus reached after 3.900s",
             "bus fetch r9: quote:update AAPL, quote:update TSLA",
-            "bus share r10: market:status {\"n\":1} id 0000000000000001-2",
+            "bus share r10: market:status {\"n\":1} id 0000000000000001-1",
             "bus lead r11",
         ]
     );

@@ -50,6 +50,7 @@ impl Bus {
     fn share(&mut self, ms: u64, values: &[(Topic, &str)]) -> Vec<String> {
         let value = |(topic, id): &(Topic, &str)| StatePublish {
             id: Some(key(id)),
+            lasting: true,
             topic: topic.clone(),
             payload: Payload::new(id),
         };

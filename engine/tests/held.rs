@@ -63,7 +63,7 @@ fn a_value_is_delivered_here_and_the_newest_of_each_topic_is_handed_over_with_it
         [
             "bus fetch r6: market:status, quote:update TSLA",
             "bus share r7: quote:update AAPL {\"p\":3} id newer, \
-             quote:update MSFT {\"p\":2} id 0000000000000001-2",
+             quote:update MSFT {\"p\":2} id 0000000000000001-1",
         ],
         "MSFT's first id was the publish's answer alone"
     );
@@ -210,13 +210,13 @@ fn what_is_published_during_the_hand_over_goes_after_it() {
     );
     assert_eq!(
         node.took(9, Done),
-        ["answer publish r2: accepted degraded 0000000000000001-5, 0000000000000001-6"]
+        ["answer publish r2: accepted degraded 0000000000000001-3, 0000000000000001-4"]
     );
     assert_eq!(
         node.took(first, Done),
         [
             "note handed over 1",
-            "bus share r11: quote:update AAPL {\"p\":2} id 0000000000000001-7",
+            "bus share r11: quote:update AAPL {\"p\":2} id 0000000000000001-3",
             "bus fetch r10: quote:update TSLA",
         ],
         "only TSLA is as it was handed over"
@@ -243,13 +243,13 @@ fn a_hand_over_that_the_bus_refuses_is_tried_again_each_second() {
     assert_eq!(quiet(node.sleep_until(999)), NOTHING);
     assert_eq!(
         quiet(node.sleep_until(1_000)),
-        ["bus share r9: quote:update AAPL {\"p\":1} id 0000000000000001-2"],
+        ["bus share r9: quote:update AAPL {\"p\":1} id 0000000000000001-1"],
         "under the same id, in case that it was taken after all"
     );
     assert_eq!(node.took(9, Failed), NOTHING);
     assert_eq!(
         quiet(node.sleep_until(2_000)),
-        ["bus share r11: quote:update AAPL {\"p\":1} id 0000000000000001-2"]
+        ["bus share r11: quote:update AAPL {\"p\":1} id 0000000000000001-1"]
     );
     assert_eq!(node.took(11, Done)[0], "note handed over 1");
     assert_eq!(quiet(node.sleep_until(2_900)), NOTHING);
@@ -269,7 +269,7 @@ fn a_hand_over_without_answer_loses_the_bus_and_is_made_again() {
     assert_eq!(node.engine.stats().held, 1);
     assert_eq!(
         only(reached(&mut node), "bus share"),
-        ["bus share r10: quote:update AAPL {\"p\":1} id 0000000000000001-2"]
+        ["bus share r10: quote:update AAPL {\"p\":1} id 0000000000000001-1"]
     );
 }
 
@@ -313,7 +313,7 @@ fn values_that_the_bus_refuses_go_their_way_without_it() {
     assert_eq!(
         without(node.sleep_until(1_000), &["bus renew", "bus lead"]),
         [
-            "bus share r7: quote:update AAPL {\"p\":1} id 0000000000000001-2, \
+            "bus share r7: quote:update AAPL {\"p\":1} id 0000000000000001-1, \
              market:status {\"m\":1} id k"
         ]
     );

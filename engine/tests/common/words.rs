@@ -366,7 +366,8 @@ fn bus(request: &BusRequest) -> String {
 }
 
 fn state_publish(value: &StatePublish) -> String {
-    let id = value.id.as_ref().map(|id| format!(" id {id}"));
+    let id = value.id.as_ref().filter(|_| value.lasting);
+    let id = id.map(|id| format!(" id {id}"));
     let (topic, text) = (topic(&value.topic), value.payload.text());
     format!("{topic} {text}{}", id.unwrap_or_default())
 }

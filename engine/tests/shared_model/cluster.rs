@@ -209,7 +209,10 @@ impl Cluster {
 
     pub(crate) fn share(&mut self, values: Vec<StatePublish>, once: bool) {
         let mut accepted = Vec::new();
-        for StatePublish { id, topic, payload } in values {
+        for StatePublish {
+            id, topic, payload, ..
+        } in values
+        {
             if id.is_some_and(|id| !self.ids.insert(id)) {
                 continue;
             }

@@ -398,6 +398,7 @@ impl World {
             match target {
                 Target::State(topic) => values.push(StatePublish {
                     id: None,
+                    lasting: false,
                     topic,
                     payload,
                 }),

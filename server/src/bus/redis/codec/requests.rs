@@ -12,7 +12,7 @@ use tradewire_engine::ids::UserId;
 use tradewire_engine::reason::Call;
 
 use super::values::{ONE, SEVERAL, VALUES_MAX};
-use super::{Codec, EMITTER_LEASE, ID_LIFE, VALUE_LIFE, keys, millis};
+use super::{Codec, EMITTER_LEASE, ID_LIFE, OWN_ID_LIFE, VALUE_LIFE, keys, millis};
 
 /// Bytes of the values that one call sets and tells. A hand-over after an outage may hold much more;
 /// told at once it would pass the bounds within which Redis buffers for its subscribers.
@@ -119,11 +119,21 @@ impl Codec {
             .arg(self.candidate())
             .arg(keys::state_channel())
             .arg(millis(VALUE_LIFE))
-            .arg(millis(ID_LIFE))
             .arg(if once { ONE } else { SEVERAL });
-        for StatePublish { id, topic, payload } in values {
+        for StatePublish {
+            id,
+            lasting,
+            topic,
+            payload,
+        } in values
+        {
+            let life = match (id, lasting) {
+                (None, _) => 0,
+                (Some(_), true) => millis(ID_LIFE),
+                (Some(_), false) => millis(OWN_ID_LIFE),
+            };
             command
-                .arg(if id.is_some() { "1" } else { "0" })
+                .arg(life)
                 .arg(&*keys::topic_text(topic))
                 .arg(payload.text());
         }

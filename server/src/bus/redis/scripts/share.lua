@@ -1,20 +1,20 @@
 -- Sets values and tells the nodes, those values excepted whose id was taken before. The answer: how
 -- many it set.
 -- KEYS: the state's clock; of each value its key and, if it has one, its id.
--- ARGV: a candidate epoch, the channel, the life of a value and of an id in ms, the letter that begins
--- the message; of each value `1` if it has an id, its topic, its payload.
+-- ARGV: a candidate epoch, the channel, the life of a value in ms, the letter that begins the message;
+-- of each value the life of its id in ms, 0 if it has none, its topic, its payload.
 local epoch, count = clock(KEYS[1], 'c', ARGV[1])
 -- At least the time in microseconds: a clock that was lost, or loaded from an older dump, would
 -- otherwise give versions a second time.
 local version = math.max(count + 1, now_us())
 -- The numbers are taken before they are used, lest a failure half way leaves them to the next.
-redis.call('HSET', KEYS[1], 'c', digits(version + (#ARGV - 5) / 3 - 1))
-local message = { ARGV[5] .. ' ' .. epoch .. '\n' }
+redis.call('HSET', KEYS[1], 'c', digits(version + (#ARGV - 4) / 3 - 1))
+local message = { ARGV[4] .. ' ' .. epoch .. '\n' }
 local next_key = 2
-for i = 6, #ARGV, 3 do
+for i = 5, #ARGV, 3 do
   local key, id = KEYS[next_key], nil
   next_key = next_key + 1
-  if ARGV[i] == '1' then
+  if ARGV[i] ~= '0' then
     id = KEYS[next_key]
     next_key = next_key + 1
   end
@@ -22,7 +22,7 @@ for i = 6, #ARGV, 3 do
     local topic, payload = ARGV[i + 1], ARGV[i + 2]
     redis.call('SET', key, digits(version) .. '\n' .. payload, 'PX', ARGV[3])
     if id then
-      redis.call('SET', id, '', 'PX', ARGV[4])
+      redis.call('SET', id, '', 'PX', ARGV[i])
     end
     message[#message + 1] = digits(version) .. ' ' .. #topic .. ' ' .. #payload .. '\n' .. topic .. payload
     version = version + 1

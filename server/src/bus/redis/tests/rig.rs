@@ -236,6 +236,7 @@ impl Node {
         let request = self.next_request();
         let values = vec![StatePublish {
             id: None,
+            lasting: false,
             topic: quote(symbol),
             payload: Payload::new(&format!("{{\"price\":{price}}}")),
         }];

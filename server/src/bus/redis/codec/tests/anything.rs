@@ -64,6 +64,7 @@ fn requests() -> Vec<BusRequest> {
             request,
             values: vec![StatePublish {
                 id: None,
+                lasting: false,
                 topic: Topic::Market,
                 payload: payload("{}"),
             }],

@@ -24,6 +24,7 @@ fn topic(text: &str) -> Topic {
 fn share(values: &[(&str, &str, &str)]) -> BusRequest {
     let values = values.iter().map(|(of, with, text)| StatePublish {
         id: (!with.is_empty()).then(|| id(with)),
+        lasting: true,
         topic: topic(of),
         payload: payload(text),
     });
