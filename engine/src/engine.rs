@@ -66,10 +66,10 @@ pub enum Delivery {
 /// # Contract with the driver
 /// 1. Call [`Self::handle`] with each fact, in the order in which it became known, with a `now` that
 ///    never goes back; then do what the effects say, in their order.
-/// 2. Answer [`Effect::Measure`] and [`Effect::MeasureAll`] before any other input.
+/// 2. Answer [`crate::Effect::Measure`] and [`crate::Effect::MeasureAll`] before any other input.
 /// 3. Call with [`Input::Woke`] when [`Self::next_deadline`] has come, after what the bus has answered
 ///    by then. Being late is harmless.
-/// 4. Use a connection's slot again only after [`Effect::Release`].
+/// 4. Use a connection's slot again only after [`crate::Effect::Release`].
 /// 5. Every connection that was allowed ends with [`Input::Closed`], once, as its last input.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Engine {
