@@ -33,8 +33,6 @@ const ID_LIFE: Duration = Duration::from_secs(600);
 
 /// How long an id counts that only its node may give again, after an outage.
 const OWN_ID_LIFE: Duration = Duration::from_secs(60);
-/// How long a node that takes in emitter messages may be silent before another does.
-const EMITTER_LEASE: Duration = Duration::from_secs(5);
 /// The longest payload taken from Redis unless the server allows its publishers more.
 const PAYLOAD_BYTES_MAX: usize = 1 << 20;
 

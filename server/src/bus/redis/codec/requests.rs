@@ -6,13 +6,14 @@
 use std::time::Duration;
 
 use redis::{Cmd, Pipeline};
+use tradewire_engine::INTAKE_LEASE;
 use tradewire_engine::bus::{BusRequest, LogPublish, Renewal, Slot, StatePublish};
 use tradewire_engine::event::{LogKind, Topic};
 use tradewire_engine::ids::UserId;
 use tradewire_engine::reason::Call;
 
 use super::values::{ONE, SEVERAL, VALUES_MAX};
-use super::{Codec, EMITTER_LEASE, ID_LIFE, OWN_ID_LIFE, VALUE_LIFE, keys, millis};
+use super::{Codec, ID_LIFE, OWN_ID_LIFE, VALUE_LIFE, keys, millis};
 
 /// Bytes of the values that one call sets and tells. A hand-over after an outage may hold much more;
 /// told at once it would pass the bounds within which Redis buffers for its subscribers.
@@ -151,11 +152,7 @@ impl Codec {
     }
 
     fn charge(&self, user: &UserId, call: Call, admitted: bool) -> Cmd {
-        let limit = match call {
-            Call::Portfolio => self.limits.portfolio_calls_max,
-            Call::Trades => self.limits.trades_calls_max,
-            Call::Watchlist => self.limits.watchlist_calls_max,
-        };
+        let limit = self.limits.calls_max(call);
         let mut command = self.scripts.charge.call(1);
         command
             .arg(keys::rate(user, call))
@@ -203,7 +200,7 @@ impl Codec {
         command
             .arg(keys::emitter_lease())
             .arg(format!("{:016x}", self.instance))
-            .arg(millis(EMITTER_LEASE));
+            .arg(millis(INTAKE_LEASE));
         command
     }
 }
