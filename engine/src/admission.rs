@@ -18,9 +18,15 @@ use crate::parse::{Auth, UserClaim};
 use crate::rate::{Bucket, Window};
 use crate::reason::{CloseReason, Refusal, Unavailable};
 use crate::sessions::Watched;
+use crate::time::Timestamp;
 
 /// The span of [`crate::limits::Limits::connects_per_user_minute_max`].
 const MINUTE: Duration = Duration::from_secs(60);
+
+/// For how long a client that was allowed its handshake counts as on its way in. A client that is not
+/// held up by this node is admitted after a few round trips; who never sends CONNECT must not turn
+/// others away for longer than that.
+pub(crate) const ADMISSION_MAX: Duration = Duration::from_secs(1);
 
 impl Engine {
     pub(crate) fn handshake_started(&mut self, conn: ConnId, effects: &mut Effects) {
@@ -28,6 +34,8 @@ impl Engine {
             Some(Unavailable::Draining)
         } else if self.crowd.count() >= self.config.limits.connections_max {
             Some(Unavailable::Full)
+        } else if self.pending_admissions() >= self.config.limits.admissions_pending_max as usize {
+            Some(Unavailable::Busy)
         } else {
             None
         };
@@ -45,8 +53,26 @@ impl Engine {
             stage: Stage::Handshaking,
         });
         self.deadlines.handshakes.insert((handshake_until, conn));
+        self.admissions.insert((handshake_until, conn));
         effects.push(Effect::AllowHandshake { conn });
         self.limit_handshakes(effects);
+    }
+
+    /// How many clients are on their way in; those who take longer than [`ADMISSION_MAX`] do not
+    /// keep the node busy, only one of its places.
+    fn pending_admissions(&mut self) -> usize {
+        let dawdles = |until: Timestamp| {
+            // When it began is `until` less `handshake_max`.
+            until + ADMISSION_MAX <= self.now + self.config.limits.handshake_max
+        };
+        while self
+            .admissions
+            .first()
+            .is_some_and(|(until, _)| dawdles(*until))
+        {
+            self.admissions.pop_first();
+        }
+        self.admissions.len()
     }
 
     /// Closes the oldest handshakes until there are as many as allowed.
@@ -264,6 +290,7 @@ impl Engine {
         self.deadlines
             .handshakes
             .remove(&(connection.handshake_until, conn));
+        self.admissions.remove(&(connection.handshake_until, conn));
         let wishes = Wishes {
             last_event: auth.last_event_id,
             subscriptions: auth.subscriptions,

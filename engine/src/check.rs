@@ -133,6 +133,13 @@ impl Engine {
             handshakes == self.deadlines.handshakes,
             "handshakes are not those waited for"
         );
+        for (until, conn) in &self.admissions {
+            let on_the_way = self.crowd.get(*conn).is_some_and(|connection| {
+                connection.handshake_until == *until
+                    && !matches!(connection.stage, Stage::Admitted(_) | Stage::Leaving)
+            });
+            ensure!(on_the_way, "{conn} is not on its way in");
+        }
         self.check_symbols(watches)?;
         self.check_users()?;
         self.check_requests(&mut due)?;

@@ -83,6 +83,9 @@ pub struct Engine {
     pub(crate) symbols: Slots<SymbolEntry>,
     pub(crate) market: TopicState,
     pub(crate) history: History,
+    /// Who is on the way in, by the end of its handshake, so the oldest first; some may have taken
+    /// too long to count, until the next one comes.
+    pub(crate) admissions: BTreeSet<(Timestamp, ConnId)>,
     pub(crate) lookups: BTreeMap<RequestId, ConnId>,
     pub(crate) claims: BTreeMap<RequestId, ConnId>,
     /// Whose call waits for which answer.
@@ -228,6 +231,7 @@ impl Engine {
             symbols: Slots::default(),
             market: TopicState::default(),
             history: History::new(seed),
+            admissions: BTreeSet::new(),
             lookups: BTreeMap::new(),
             claims: BTreeMap::new(),
             charges: BTreeMap::new(),

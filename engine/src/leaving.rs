@@ -122,6 +122,7 @@ impl Engine {
         self.deadlines
             .handshakes
             .remove(&(connection.handshake_until, conn));
+        self.admissions.remove(&(connection.handshake_until, conn));
         let stage = core::mem::replace(&mut connection.stage, Stage::Leaving);
         let Stage::Admitted(member) = stage else {
             return;

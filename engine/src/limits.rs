@@ -22,6 +22,10 @@ pub struct Limits {
     pub handshakes_max: u32,
     /// How long a handshake may go without CONNECT. Default 20 s. Then: the transport is closed.
     pub handshake_max: Duration,
+    /// Clients that were allowed their handshake within the last second and are not admitted yet, at
+    /// least 1. Default 1,000. Over it: HTTP 503 on the handshake. When a herd comes back at once, this
+    /// is how much of the node's work may be theirs at a time.
+    pub admissions_pending_max: u32,
     /// Symbols of one connection. Default 500. Over it: `Invalid symbols array`, nothing changes.
     pub symbols_per_connection_max: u32,
     /// Events of one connection in a second, sustained, at least 1. Default 100. Over it and the burst:
@@ -81,6 +85,7 @@ impl Default for Limits {
             connections_max: 100_000,
             handshakes_max: 10_000,
             handshake_max: Duration::from_secs(20),
+            admissions_pending_max: 1_000,
             symbols_per_connection_max: 500,
             events_per_second_max: 100,
             events_burst_max: 200,
@@ -183,6 +188,10 @@ impl Limits {
             ),
             ("connections_max", u64::from(self.connections_max)),
             ("handshakes_max", u64::from(self.handshakes_max)),
+            (
+                "admissions_pending_max",
+                u64::from(self.admissions_pending_max),
+            ),
             (
                 "events_per_second_max",
                 u64::from(self.events_per_second_max),

@@ -200,17 +200,29 @@ impl Engine {
                 .map(|(_, pending)| *pending);
             self.outbox_measured(conn, pending.unwrap_or_default(), effects);
         }
-        while self.crowd.pending_bytes > self.config.limits.outbox_total_bytes_max {
-            let worst = self
-                .crowd
-                .iter()
-                .filter_map(|connection| Some((connection.member()?, connection.id)))
-                .max_by_key(|(member, _)| member.outbox.pending.bytes)
-                .map(|(_, conn)| conn);
-            let Some(conn) = worst else { break };
+        self.close_worst(effects);
+        self.crowd.measured_all(&self.config.limits);
+    }
+
+    /// Closes who has the most pending until all together are within the bound.
+    fn close_worst(&mut self, effects: &mut Effects) {
+        let max = self.config.limits.outbox_total_bytes_max;
+        if self.crowd.pending_bytes <= max {
+            return;
+        }
+        let mut worst: Vec<(u64, ConnId)> = self
+            .crowd
+            .iter()
+            .filter_map(|connection| {
+                Some((connection.member()?.outbox.pending.bytes, connection.id))
+            })
+            .collect();
+        worst.sort_unstable();
+        while self.crowd.pending_bytes > max
+            && let Some((_, conn)) = worst.pop()
+        {
             self.close(conn, CloseReason::SlowTotal, effects);
         }
-        self.crowd.measured_all(&self.config.limits);
     }
 
     pub(crate) fn congested_too_long(&mut self, conn: ConnId, effects: &mut Effects) {

@@ -60,6 +60,8 @@ impl Refusal {
 /// Why a handshake gets HTTP 503: it will pass by itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Unavailable {
+    /// As many clients as allowed are on their way in.
+    Busy,
     /// This node is leaving.
     Draining,
     /// The node has as many connections as allowed.
@@ -74,6 +76,8 @@ impl Unavailable {
             // By then a balancer has taken the node out, or its successor listens.
             Self::Draining => Duration::from_secs(1),
             Self::Full => Duration::from_secs(5),
+            // As long as an admission counts, and then some.
+            Self::Busy => Duration::from_secs(2),
         }
     }
 
@@ -81,6 +85,7 @@ impl Unavailable {
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
+            Self::Busy => "busy",
             Self::Draining => "draining",
             Self::Full => "full",
         }

@@ -227,6 +227,38 @@ fn transports_in_all_are_bounded_whatever_their_stage() {
 }
 
 #[test]
+fn while_as_many_as_allowed_are_on_their_way_in_others_are_told_to_come_back() {
+    let busy = |conn: &str| {
+        vec![
+            format!("503 {conn} busy retry 2.000s"),
+            "note handshake refused busy".to_string(),
+            format!("release {conn}"),
+        ]
+    };
+    let mut node = Node::with(|limits| limits.admissions_pending_max = 2);
+    node.handshake(c(0));
+    node.jump(400);
+    node.handshake(c(1));
+    assert_eq!(node.handshake(c(2)), busy("c2"));
+    // Whoever waits for an answer of the server's is on its way too.
+    node.connect(c(0), hello("ann"));
+    assert_eq!(node.handshake(c(3)), busy("c3"));
+    node.session(SessionVerdict::Trusted);
+    assert_eq!(node.handshake(c(4)), ["allow c4"], "one was admitted");
+    node.gone(c(1));
+    assert_eq!(node.handshake(c(5)), ["allow c5"], "one went away");
+    assert_eq!(node.handshake(c(6)), busy("c6"));
+    node.jump(1_399);
+    assert_eq!(node.handshake(c(7)), busy("c7"));
+    node.jump(1_400);
+    assert_eq!(
+        node.handshake(c(8)),
+        ["allow c8"],
+        "who takes longer than a second does not count"
+    );
+}
+
+#[test]
 fn handshakes_are_bounded_and_the_oldest_goes() {
     let mut node = Node::with(|limits| limits.handshakes_max = 2);
     node.handshake(c(0));

@@ -22,7 +22,7 @@ fn engine(limits: Limits) -> Result<Engine, LimitsError> {
 #[test]
 fn a_limit_that_must_be_at_least_one_is_refused_at_zero() {
     type Set = fn(&mut Limits, u32);
-    let fields: [(&str, Set); 13] = [
+    let fields: [(&str, Set); 14] = [
         ("connections_per_user_max", |l, n| {
             l.connections_per_user_max = n
         }),
@@ -31,6 +31,9 @@ fn a_limit_that_must_be_at_least_one_is_refused_at_zero() {
         }),
         ("connections_max", |l, n| l.connections_max = n),
         ("handshakes_max", |l, n| l.handshakes_max = n),
+        ("admissions_pending_max", |l, n| {
+            l.admissions_pending_max = n
+        }),
         ("events_per_second_max", |l, n| l.events_per_second_max = n),
         ("events_burst_max", |l, n| l.events_burst_max = n),
         ("portfolio_calls_max", |l, n| l.portfolio_calls_max = n),
@@ -131,6 +134,7 @@ fn an_engine_with_every_limit_at_its_least_still_serves_one_client() {
             connects_per_user_minute_max: 1,
             connections_max: 1,
             handshakes_max: 1,
+            admissions_pending_max: 1,
             handshake_max: Duration::from_millis(1),
             symbols_per_connection_max: 1,
             events_per_second_max: 1,

@@ -6,37 +6,18 @@
 //
 // Needs target/release/tradewire, redis-server and tests/e2e/node_modules (`npm ci` there).
 
-import { readFileSync } from 'node:fs';
-import http from 'node:http';
-import { start, TOKEN } from '../e2e/harness.mjs';
+import { start } from '../e2e/harness.mjs';
 import { newUser } from '../e2e/clients.mjs';
 import { authOf, eventPacket, rawConnect } from '../e2e/raw.mjs';
 import { V } from '../e2e/names.mjs';
 import { Redis } from '../e2e/redis.mjs';
+import { cpu, openAll, post, quantile, sleep } from './common.mjs';
 
 const CONNECTIONS = Number(process.argv[2] ?? 10_000);
 const SECONDS = Number(process.argv[3] ?? 30);
 const SETTLE_MS = 5_000;
 const ROUNDS = 20;
 const PER_ROUND = 100;
-const TICKS_PER_SECOND = 100;
-
-const agent = new http.Agent({ keepAlive: true, maxSockets: 1 });
-const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
-const quantile = (sorted, q) => sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * q))];
-
-function post(server, item) {
-  const body = JSON.stringify(item);
-  return new Promise((resolve, reject) => {
-    const headers = { 'content-type': 'application/json', 'content-length': Buffer.byteLength(body), authorization: `Bearer ${TOKEN}` };
-    const request = http.request({ host: '127.0.0.1', port: server.port, path: '/api/publish', method: 'POST', headers, agent }, (response) => {
-      response.resume();
-      response.on('end', () => (response.statusCode === 202 ? resolve() : reject(new Error(`publish answered ${response.statusCode}`))));
-    });
-    request.on('error', reject);
-    request.end(body);
-  });
-}
 
 /** Milliseconds from handing a POST in until the event is at the client, and until the POST is answered. */
 async function once(server, raw, item, start) {
@@ -79,23 +60,12 @@ async function latency(nodes) {
   }
 }
 
-/** CPU seconds that a process has used. */
-function cpu(pid) {
-  const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1].split(' ');
-  return (Number(fields[11]) + Number(fields[12])) / TICKS_PER_SECOND;
-}
-
 /** Percent of one core that each process uses while one of the nodes holds idle connections. */
 async function idle({ server }, processes) {
-  const sockets = [];
-  const connecting = async () => {
-    while (sockets.length < CONNECTIONS) {
-      const user = newUser('lease');
-      const place = sockets.push(undefined) - 1;
-      sockets[place] = await rawConnect(server, { user, auth: authOf(user) });
-    }
-  };
-  await Promise.all(Array.from({ length: 50 }, connecting));
+  const sockets = await openAll(CONNECTIONS, () => {
+    const user = newUser('lease');
+    return rawConnect(server, { user, auth: authOf(user) });
+  });
   await sleep(SETTLE_MS);
   const before = processes.map((pid) => cpu(pid));
   await sleep(SECONDS * 1_000);

@@ -211,6 +211,8 @@ export class Balancer {
     this.cluster = cluster;
     this.turn = 0;
     this.sockets = new Set();
+    this.pairs = new Map();
+    this.vanished = new Set();
   }
 
   async start() {
@@ -236,7 +238,8 @@ export class Balancer {
       near.setNoDelay(true);
       far.setNoDelay(true);
       near.pipe(far).pipe(near);
-      near.on('close', () => far.destroy());
+      this.pairs.set(near, far);
+      near.on('close', () => this.vanished.has(far) || far.destroy());
     });
     far.on('error', () => {});
     far.on('close', () => {
@@ -246,7 +249,26 @@ export class Balancer {
     });
     this.sockets.add(far);
     this.sockets.add(near);
-    near.on('close', () => this.sockets.delete(near));
+    near.on('close', () => {
+      this.sockets.delete(near);
+      this.pairs.delete(near);
+    });
+  }
+
+  /** Every client loses its connection, and so does the server. */
+  drop() {
+    for (const near of this.pairs.keys()) near.resetAndDestroy();
+  }
+
+  /** Every client loses its connection, and the server does not hear of it. */
+  vanish() {
+    for (const [near, far] of this.pairs) {
+      this.vanished.add(far);
+      near.unpipe(far);
+      far.unpipe(near);
+      far.resume();
+      near.resetAndDestroy();
+    }
   }
 
   async stop() {

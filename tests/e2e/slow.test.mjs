@@ -1,11 +1,12 @@
 // Clients that stop reading: what they are owed, how long, and that nobody else notices.
 
 import { describe } from 'node:test';
+import { readFileSync } from 'node:fs';
 import { strict as assert } from 'node:assert';
-import { DEADLINE_MS, eventually, health, published, startForTest, test } from './harness.mjs';
-import { all, connect, once, when } from './clients.mjs';
+import { DEADLINE_MS, delay, eventually, health, published, startForTest, test } from './harness.mjs';
+import { all, call, connect, newUser, once, when } from './clients.mjs';
 import { V } from './names.mjs';
-import { eventPacket, rawConnect, RawPolling } from './raw.mjs';
+import { authOf, connectPacket, eventPacket, rawConnect, RawPolling } from './raw.mjs';
 
 // Far more than the kernel's buffers on both sides take (some megabytes), so that the server's fill.
 const BATCHES = 60;
@@ -100,5 +101,162 @@ describe('a client that stops reading', () => {
     await flood(server, 'SLOW', slow.user);
     await eventually(async () => (await health(server)).activeConnections === 0, DEADLINE_MS, 'it is closed');
     assert.ok(server.logged('slow_log'));
+  });
+});
+
+describe('four clients that stop reading', () => {
+  const SYMBOLS = Array.from({ length: 100 }, (_, n) => `SYM${n}`);
+  const ROUNDS = 200;
+  const PER_SYMBOL = 10;
+  const TRADES_PER_ROUND = 5;
+  const LAST_QUOTE = ROUNDS * PER_SYMBOL;
+  const LAST_TRADE = ROUNDS * TRADES_PER_ROUND;
+  const MEMORY_MAX = 32 << 20;
+
+  const memory = (server) => Number(/^VmRSS:\s+(\d+) kB/m.exec(readFileSync(`/proc/${server.child.pid}/status`, 'utf8'))[1]) * 1_024;
+
+  /** 200,000 quotes of 100 symbols and 1,000 trades, each numbered, the quotes behind `from`. */
+  async function pressure(server, user, { from = 0, watch = () => {} } = {}) {
+    for (let round = 0; round < ROUNDS; round += 1) {
+      const quotes = Array.from({ length: PER_SYMBOL }, (_, n) => from + round * PER_SYMBOL + n + 1)
+        .flatMap((n) => SYMBOLS.map((symbol) => ({ event: 'quote:update', symbol, data: { n, price: 175.5, change: -2.5, volume: 1_000_000 } })));
+      await published(server, quotes);
+      await published(server, Array.from({ length: TRADES_PER_ROUND }, (_, n) =>
+        ({ event: 'trade:executed', userId: user, data: { n: round * TRADES_PER_ROUND + n + 1 } })));
+      watch();
+    }
+  }
+
+  /** Takes packets in until it has the newest quote of each symbol and all trades; checks that nothing goes back. */
+  class Inbox {
+    newest = new Map();
+    trades = [];
+
+    constructor(last = LAST_QUOTE) {
+      this.last = last;
+    }
+
+    take([event, { symbol, n }]) {
+      if (event === 'trade:executed') this.trades.push(n);
+      if (event !== 'quote:update') return;
+      assert.ok(n > (this.newest.get(symbol) ?? 0), `${symbol} went back to ${n}`);
+      this.newest.set(symbol, n);
+    }
+
+    get whole() {
+      return this.trades.length >= LAST_TRADE && SYMBOLS.every((symbol) => this.newest.get(symbol) === this.last);
+    }
+  }
+
+  const events = (packets) => packets.filter((packet) => packet.startsWith('42')).map((packet) => JSON.parse(packet.slice(2)));
+
+  test('cost less than 32 MB, nobody notices, and each gets the newest quotes and every trade once it reads again', async (t) => {
+    const server = await startForTest();
+    // One that keeps up, to whom all this is sent first: what that costs is not the others'.
+    const healthy = await connect(server);
+    let taken = 0;
+    healthy.offAny();
+    healthy.on('quote:update', () => (taken += 1));
+    assert.ok((await call(healthy, 'subscribe:watchlist', SYMBOLS)).ok);
+    await pressure(server, newUser('nobody'));
+    await eventually(() => taken === LAST_QUOTE * SYMBOLS.length, DEADLINE_MS, 'every quote arrives');
+    taken = 0;
+
+    const user = newUser('slow');
+    const websockets = [await rawConnect(server, { user }), await rawConnect(server, { user })];
+    const pollings = [await new RawPolling(server).open(), await new RawPolling(server).open()];
+    for (const raw of websockets) {
+      raw.send(eventPacket('subscribe:watchlist', SYMBOLS));
+      await raw.nextStarting('42["subscription:confirmed"');
+      raw.ws._socket.pause();
+    }
+    for (const polling of pollings) {
+      await polling.post(connectPacket(authOf(user)));
+      await polling.pollUntil('40');
+      await polling.post(eventPacket('subscribe:watchlist', SYMBOLS));
+      await polling.pollUntil('42["subscription:confirmed"');
+    }
+    const before = memory(server);
+    let most = before;
+    await pressure(server, user, { from: LAST_QUOTE, watch: () => (most = Math.max(most, memory(server))) });
+    t.diagnostic(`four of them cost ${((most - before) / (1 << 20)).toFixed(1)} MiB`);
+    assert.ok(most - before < MEMORY_MAX, `the server has grown by ${((most - before) / (1 << 20)).toFixed(1)} MiB`);
+    assert.equal((await health(server)).congestedConnections, 4);
+    await eventually(() => taken === LAST_QUOTE * SYMBOLS.length, DEADLINE_MS, 'the healthy client has every quote');
+
+    for (const raw of websockets) {
+      raw.ws._socket.resume();
+      const inbox = new Inbox(2 * LAST_QUOTE);
+      let from = 0;
+      await eventually(() => {
+        events(raw.all.slice(from).map(String)).forEach((event) => inbox.take(event));
+        from = raw.all.length;
+        return inbox.whole;
+      }, DEADLINE_MS, 'it has the newest quotes and the trades');
+      assert.deepEqual(inbox.trades, Array.from({ length: LAST_TRADE }, (_, n) => n + 1));
+      assert.equal(raw.closeCode, undefined);
+    }
+    for (const polling of pollings) {
+      const inbox = new Inbox(2 * LAST_QUOTE);
+      await eventually(async () => {
+        const { status, text } = await polling.poll();
+        assert.equal(status, 200);
+        const packets = text.split('\x1e');
+        if (packets.includes('2')) await polling.post('3');
+        events(packets).forEach((event) => inbox.take(event));
+        return inbox.whole;
+      }, DEADLINE_MS, 'it has the newest quotes and the trades');
+      assert.deepEqual(inbox.trades, Array.from({ length: LAST_TRADE }, (_, n) => n + 1));
+    }
+    await eventually(async () => (await health(server)).congestedConnections === 0, DEADLINE_MS, 'nobody is congested any more');
+  }, { timeout: 120_000 });
+
+  test('too long are closed, and have every trade once they resume', async () => {
+    const server = await startForTest({ [V.CONGESTED_MAX_MS]: 1_000 });
+    const first = await rawConnect(server);
+    first.send(eventPacket('subscribe:watchlist', SYMBOLS));
+    await first.nextStarting('42["subscription:confirmed"');
+    await published(server, { event: 'trade:executed', userId: first.user, data: { n: 0 } });
+    const { eventId } = JSON.parse((await first.nextStarting('42["trade:executed"')).slice(2))[1];
+    first.ws._socket.pause();
+    await pressure(server, first.user);
+    await eventually(() => server.logged('slow_time'), DEADLINE_MS, 'it is closed');
+
+    const again = await rawConnect(server, { user: first.user, auth: { ...authOf(first.user), lastEventId: eventId, subscriptions: { watchlist: SYMBOLS } } });
+    const resume = JSON.parse((await again.nextStarting('42["resume"')).slice(2))[1];
+    assert.deepEqual([resume.recovered, resume.replayed], [true, LAST_TRADE]);
+    const inbox = new Inbox();
+    events(again.all.map(String)).forEach((event) => inbox.take(event));
+    assert.ok(inbox.whole, 'with the subscriptions come the newest quotes');
+    assert.deepEqual(inbox.trades, Array.from({ length: LAST_TRADE }, (_, n) => n + 1));
+  }, { timeout: 90_000 });
+});
+
+describe('a client that is slow for a moment', () => {
+  test('for many heartbeats, with its buffers full, does not die of one that found no room', async () => {
+    const server = await startForTest({ [V.PING_INTERVAL_MS]: 100, [V.PING_TIMEOUT_MS]: 6_000 });
+    const slow = await stopped(server);
+    await flood(server, 'SLOW', slow.user);
+    assert.equal((await health(server)).congestedConnections, 1);
+    // Time itself is what this is about: heartbeats come due while there is no room.
+    await delay(2_000);
+    slow.ws._socket.resume();
+    await eventually(() => data(slow, 'quote:update').at(-1)?.n === BATCHES * BATCH && data(slow, 'trade:executed').length === BATCHES,
+      DEADLINE_MS, 'what is owed arrives');
+    assert.equal(slow.closeCode, undefined);
+    assert.deepEqual((await health(server)).activeConnections, 1);
+  });
+});
+
+describe('a client that reads', () => {
+  test('gets every one of 2,000 quotes that come at once', async () => {
+    const server = await startForTest();
+    const socket = await connect(server);
+    assert.ok((await call(socket, 'subscribe:watchlist', ['BURST'])).ok);
+    const burst = (from) => Array.from({ length: 1_000 }, (_, n) => ({ event: 'quote:update', symbol: 'BURST', data: { n: from + n } }));
+    await Promise.all([published(server, burst(0)), published(server, burst(1_000))]);
+    await when(socket, () => all(socket, 'quote:update').length === 2_000, 'all 2,000 arrive');
+    const came = all(socket, 'quote:update').map(({ n }) => n);
+    assert.deepEqual([...came].sort((a, b) => a - b), Array.from({ length: 2_000 }, (_, n) => n));
   });
 });

@@ -43,6 +43,7 @@ pub(crate) struct Drain {
 
 pub(crate) struct Conn {
     pub(crate) stage: Stage,
+    pub(crate) began: Timestamp,
     pub(crate) until: Timestamp,
     pub(crate) auth: Auth,
     pub(crate) socket: Option<SocketId>,
@@ -222,6 +223,8 @@ impl Reference {
             Some(Unavailable::Draining)
         } else if self.conns.len() >= self.limits.connections_max as usize {
             Some(Unavailable::Full)
+        } else if self.on_the_way_in() >= self.limits.admissions_pending_max as usize {
+            Some(Unavailable::Busy)
         } else {
             None
         };
@@ -232,8 +235,20 @@ impl Reference {
             return;
         }
         self.expected.push_back(Effect::AllowHandshake { conn });
-        self.conns
-            .insert(conn, Conn::new(self.now + self.limits.handshake_max));
+        self.conns.insert(conn, Conn::new(self.now, &self.limits));
+    }
+
+    fn on_the_way_in(&self) -> usize {
+        let second = core::time::Duration::from_secs(1);
+        let newcomers = self.conns.values().filter(|conn| {
+            let began = conn.began;
+            self.now < began + second
+                && match conn.stage {
+                    Stage::Handshaking | Stage::LookingUp(..) => true,
+                    Stage::Entering | Stage::Live | Stage::Leaving => false,
+                }
+        });
+        newcomers.count()
     }
 
     fn expect_connect(&mut self, conn: ConnId, socket: &SocketId, auth: &Auth) {
@@ -385,10 +400,11 @@ impl Reference {
 }
 
 impl Conn {
-    fn new(until: Timestamp) -> Self {
+    fn new(began: Timestamp, limits: &Limits) -> Self {
         Self {
             stage: Stage::Handshaking,
-            until,
+            began,
+            until: began + limits.handshake_max,
             auth: Auth::default(),
             socket: None,
             session: None,

@@ -49,6 +49,7 @@ fn limits() -> Limits {
         connects_per_user_minute_max: 8,
         connections_max: 15,
         handshakes_max: 3,
+        admissions_pending_max: 4,
         symbols_per_connection_max: 4,
         events_per_second_max: 10,
         events_burst_max: 20,

@@ -86,6 +86,11 @@ pub(super) struct LimitFlags {
         default_value_t = as_millis(Limits::default().handshake_max))]
     handshake_max_ms: u64,
 
+    /// Clients that began to connect within the last second and are not admitted yet; over it: refused for now
+    #[arg(long, value_parser = count::<u32>(1..=COUNT_MAX),
+        default_value_t = Limits::default().admissions_pending_max)]
+    admissions_pending_max: u32,
+
     /// Milliseconds between pings to a client
     #[arg(long, value_parser = millis(1),
         default_value_t = as_millis(ServerLimits::default().ping_interval))]
@@ -276,6 +281,7 @@ impl LimitFlags {
             connections_max: self.connections_max,
             handshakes_max: self.handshakes_max,
             handshake_max: Duration::from_millis(self.handshake_max_ms),
+            admissions_pending_max: self.admissions_pending_max,
             symbols_per_connection_max: self.symbols_per_connection_max,
             events_per_second_max: self.events_per_second_max,
             events_burst_max: self.events_burst_max,

@@ -74,6 +74,7 @@ fn a_limit_of_zero_is_refused_wherever_the_engine_refuses_it() {
         "CONNECTS_PER_USER_MINUTE_MAX",
         "CONNECTIONS_MAX",
         "HANDSHAKES_MAX",
+        "ADMISSIONS_PENDING_MAX",
         "EVENTS_PER_SECOND_MAX",
         "EVENTS_BURST_MAX",
         "PORTFOLIO_CALLS_MAX",
