@@ -19,7 +19,7 @@ use crate::input::{AckId, Pending};
 use crate::limits::Limits;
 use crate::outbox::{
     CONGESTED_CONTROLS_MAX, CONTROL_BYTES, Congestion, PACKET_OVERHEAD, Replay, TopicRef,
-    watch_at_most,
+    total_ceiling, total_step, watch_at_most,
 };
 use crate::time::Timestamp;
 
@@ -77,7 +77,7 @@ impl Crowd {
             congested: 0,
             live: Vec::new(),
             pending_bytes: 0,
-            ask_all_at: limits.outbox_total_bytes_max / 2,
+            ask_all_at: total_ceiling(limits) / 2,
             to_ask: Vec::new(),
             too_slow: Vec::new(),
             skip: BTreeSet::new(),
@@ -286,10 +286,11 @@ impl Crowd {
 
     /// Sets when to ask about all outboxes next, after they were measured.
     pub(crate) fn measured_all(&mut self, limits: &Limits) {
-        let left = limits
-            .outbox_total_bytes_max
-            .saturating_sub(self.pending_bytes);
-        self.ask_all_at = self.pending_bytes + (left / 2).max(1);
+        let left = total_ceiling(limits).saturating_sub(self.pending_bytes);
+        let ask_at = self.pending_bytes + (left / 2).max(total_step(limits));
+        self.ask_all_at = ask_at
+            .min(limits.outbox_total_bytes_max)
+            .max(self.pending_bytes + 1);
     }
 
     /// Takes a member that leaves out of the sums.

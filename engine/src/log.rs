@@ -15,7 +15,7 @@ use crate::event::LogEntry;
 use crate::history::Kept;
 use crate::ids::ConnId;
 use crate::input::{GapCause, Pending};
-use crate::outbox::watch_at_most;
+use crate::outbox::{total_ceiling, watch_at_most};
 use crate::reason::CloseReason;
 
 /// What came of trying to hand over what a connection is owed.
@@ -46,6 +46,14 @@ impl Engine {
             else {
                 continue;
             };
+            for slot in &record.members {
+                // One that waited for this very event has handled it, and those before it.
+                if let Some(member) = self.crowd.member_at_mut(*slot)
+                    && member.outbox.has_handled(id)
+                {
+                    member.outbox.log_sent = number;
+                }
+            }
             let mut outlet = Outlet {
                 now: self.now,
                 limits: &self.config.limits,
@@ -53,13 +61,8 @@ impl Engine {
                 effects,
             };
             let subscribed = self.config.delivery == Delivery::Subscribed;
-            // One that waited for this very event has handled it.
-            let wants = |member: &Member| {
-                let outbox = &member.outbox;
-                (!subscribed || member.trades)
-                    && outbox.log_sent < number
-                    && !outbox.has_handled(id)
-            };
+            let wants =
+                |member: &Member| (!subscribed || member.trades) && member.outbox.log_sent < number;
             let bytes = payload.bytes() as u64;
             let message = Message::Log { id, kind, payload };
             let owed = Owed::Log { number, bytes };
@@ -167,6 +170,12 @@ impl Engine {
         effects: &mut Effects,
     ) {
         self.crowd.measured(&self.config.limits, conn, pending);
+        self.congest_or_pump(conn, effects);
+    }
+
+    /// Does what a measurement asks for: calls an outbox that is full congested, and hands over what
+    /// is owed if there is room.
+    fn congest_or_pump(&mut self, conn: ConnId, effects: &mut Effects) {
         let limits = &self.config.limits;
         let Some(member) = self.crowd.member(conn) else {
             return;
@@ -182,6 +191,9 @@ impl Engine {
     }
 
     /// Takes over what is pending everywhere, and closes the worst until it is within the bound.
+    ///
+    /// Only then is handed over what is owed, as far as the bound lets it; the others are told of
+    /// again when they have room.
     pub(crate) fn outboxes_measured(
         &mut self,
         pending: &[(ConnId, Pending)],
@@ -193,20 +205,29 @@ impl Engine {
             .filter(|connection| connection.member().is_some())
             .map(|connection| connection.id)
             .collect();
-        for conn in members {
-            let at = pending.binary_search_by_key(&conn, |(conn, _)| *conn).ok();
+        for conn in &members {
+            let at = pending.binary_search_by_key(conn, |(conn, _)| *conn).ok();
             let pending = at
                 .and_then(|at| pending.get(at))
                 .map(|(_, pending)| *pending);
-            self.outbox_measured(conn, pending.unwrap_or_default(), effects);
+            self.crowd
+                .measured(&self.config.limits, *conn, pending.unwrap_or_default());
         }
         self.close_worst(effects);
+        let limits = &self.config.limits;
+        let max = total_ceiling(limits).saturating_sub(limits.outbox_bytes_max / 2);
+        for conn in members {
+            if self.crowd.pending_bytes > max {
+                break;
+            }
+            self.congest_or_pump(conn, effects);
+        }
         self.crowd.measured_all(&self.config.limits);
     }
 
     /// Closes who has the most pending until all together are within the bound.
     fn close_worst(&mut self, effects: &mut Effects) {
-        let max = self.config.limits.outbox_total_bytes_max;
+        let max = total_ceiling(&self.config.limits);
         if self.crowd.pending_bytes <= max {
             return;
         }
@@ -317,10 +338,7 @@ impl Engine {
             return None;
         }
         let user = self.users.get(member.user)?;
-        let outbox = &member.outbox;
-        self.history
-            .after(&user.id, outbox.log_sent)
-            .find(|kept| !outbox.has_handled(kept.entry.id))
+        self.history.after(&user.id, member.outbox.log_sent).next()
     }
 
     /// Moves a connection's cursor over its next log event, if it is owed one.

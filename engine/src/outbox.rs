@@ -144,3 +144,17 @@ pub(crate) fn watch_at_most(limits: &Limits) -> Pending {
         packets: limits.outbox_packets_max / 4,
     }
 }
+
+/// What all outboxes are measured again after, at the least, when they are near their bound: a 64th
+/// of it. Asking at every message then would cost more than the messages.
+pub(crate) fn total_step(limits: &Limits) -> u64 {
+    (limits.outbox_total_bytes_max / 64).max(1)
+}
+
+/// What all outboxes together are brought down to when they are measured above it, so that they are
+/// within their bound one step later too.
+pub(crate) fn total_ceiling(limits: &Limits) -> u64 {
+    limits
+        .outbox_total_bytes_max
+        .saturating_sub(total_step(limits))
+}

@@ -102,17 +102,33 @@ impl Engine {
     /// The event did not come: it is forged, or lost.
     pub(crate) fn awaited_too_long(&mut self, conn: ConnId, effects: &mut Effects) {
         // What came since it connected is replayed, and then it is told that something may be missing.
-        let reached = self.is_reached();
-        if let Some(member) = self.crowd.member_mut(conn)
-            && let Some(congestion) = &member.outbox.congestion
-            && let Some(replay) = congestion.replay
-            && !reached
-        {
+        if !self.is_reached() {
             // This node could not read so far: it will, and must not send again what it then reads.
-            member.outbox.handled = Some(replay.last);
+            self.remember_handled(conn);
         }
         self.end_awaiting(conn, None);
         self.pump(conn, effects);
+    }
+
+    /// Keeps in mind up to which event a client that waits for it has handled everything.
+    fn remember_handled(&mut self, conn: ConnId) {
+        let Some(member) = self.crowd.member_mut(conn) else {
+            return;
+        };
+        let congestion = member.outbox.congestion.as_ref();
+        let Some(replay) = congestion.and_then(|congestion| congestion.replay) else {
+            return;
+        };
+        member.outbox.handled = Some(replay.last);
+        let Some(user) = self.users.get(member.user) else {
+            return;
+        };
+        let outbox = &mut member.outbox;
+        let behind = self.history.after(&user.id, outbox.log_sent);
+        let handled = behind.take_while(|kept| outbox.has_handled(kept.entry.id));
+        if let Some(newest) = handled.last() {
+            outbox.log_sent = newest.number;
+        }
     }
 
     /// Begins a replay that waited, behind the entry numbered `number` if that is known.

@@ -272,6 +272,38 @@ fn what_a_client_has_handled_is_not_sent_again_when_a_node_that_was_cut_off_read
 }
 
 #[test]
+fn what_it_has_handled_is_not_sent_again_later_either_when_it_is_congested() {
+    let mut node = node();
+    node.lost();
+    node.join(c(0), hello("ann").resuming(event(5, 0)));
+    node.sleep_until(1_000);
+    logged(&mut node, 3..=5);
+    node.reached();
+    node.measured(c(0), 1 << 20, 1);
+    assert_eq!(logged(&mut node, 6..=6), NOTHING, "owed to later");
+    assert_eq!(
+        only(node.measured(c(0), 0, 0), "deliver"),
+        [deliver(6, "c0")]
+    );
+}
+
+#[test]
+fn what_came_while_it_waited_is_not_sent_behind_what_it_has_handled() {
+    let mut node = node();
+    let joining = node.join_granted(c(0), hello("ann").resuming(event(5, 0)));
+    assert_eq!(only(joining, "send"), NOTHING);
+    assert_eq!(logged(&mut node, 3..=4), NOTHING);
+    node.lost();
+    let told = node.sleep_until(1_000);
+    assert_eq!(
+        only(told.clone(), "send"),
+        ["send c0 resume recovered false replayed 0 last e-4-0"]
+    );
+    assert_eq!(only(told, "deliver"), NOTHING);
+    assert_eq!(logged(&mut node, 5..=6), [deliver(6, "c0")]);
+}
+
+#[test]
 fn a_forged_event_of_the_future_costs_no_event_after_the_bus_is_back() {
     let mut node = node();
     node.lost();

@@ -56,8 +56,9 @@ fn an_outbox_is_asked_about_when_it_may_be_half_full() {
 
 #[test]
 fn one_outbox_is_not_asked_about_when_all_are() {
-    // Half of both limits comes with the fourth message: 4 packets, and 4 times 98 bytes.
-    let mut node = node(|limits| limits.outbox_total_bytes_max = 2 * (3 * 98 + 1));
+    // Half of both limits comes with the fourth message: 4 packets, and 4 times 98 bytes, of the 590
+    // that are a 64th less than this.
+    let mut node = node(|limits| limits.outbox_total_bytes_max = 599);
     for number in 0..3 {
         let lines = spread(&mut node, vec![quote("AAPL", "{}")]);
         assert_eq!(lines.len(), 1, "message {number}");
@@ -357,7 +358,8 @@ fn a_long_replay_may_take_longer_as_long_as_it_moves() {
 
 #[test]
 fn all_outboxes_together_end_at_their_bytes_and_the_worst_goes_first() {
-    let mut node = Node::with(|limits| limits.outbox_total_bytes_max = 2_000);
+    // They are brought down to a 64th below their bound, here to 2,000.
+    let mut node = Node::with(|limits| limits.outbox_total_bytes_max = 2_031);
     node.join_all(0..3, "ann");
     node.pending.extend([
         (c(0), pending(300, 1)),
@@ -394,6 +396,35 @@ fn all_outboxes_together_end_at_their_bytes_and_the_worst_goes_first() {
             "close c0 slow_total flush 0.000s",
         ]
     );
+}
+
+#[test]
+fn when_many_have_room_again_at_once_they_are_handed_no_more_than_the_bound() {
+    let mut node = Node::with(|limits| {
+        limits.outbox_bytes_max = 4_000;
+        limits.outbox_total_bytes_max = 6_500;
+    });
+    node.join_all(0..5, "ann");
+    for n in 0..5 {
+        node.measured(c(n), 4_000, 1);
+        node.measured(c(n), 0, 3_000);
+    }
+    let text = format!("{{\"v\":\"{}\"}}", "x".repeat(1_500));
+    let lines = spread(&mut node, vec![portfolio("ann", &text)]);
+    assert_eq!(lines, NOTHING, "all of them owe it to later");
+
+    let to = |lines: &[String]| -> Vec<String> {
+        let ends = lines.iter().filter(|line| line.starts_with("deliver"));
+        ends.map(|line| line.rsplit(' ').next().unwrap().to_string())
+            .collect()
+    };
+    let lines = node.input(Input::OutboxesMeasured { pending: vec![] });
+    assert_eq!(to(&lines), ["c0", "c1", "c2"]);
+    assert!(node.engine.stats().pending_bytes <= 6_500);
+    // The room of the others is told of by itself.
+    let lines = node.measured(c(3), 0, 0);
+    assert_eq!(to(&lines), ["c3"]);
+    assert_eq!(lines.last().unwrap(), "measure all");
 }
 
 #[test]

@@ -207,6 +207,9 @@ impl Reference {
         handshakes.sort_by_key(|(id, state)| (state.until, **id));
         let oldest = handshakes.first().map(|(id, _)| **id);
         let crowded = handshakes.len() > limits.handshakes_max as usize;
+        let looking_up = self.conns.values();
+        let looking_up = looking_up.filter(|state| matches!(state.stage, Stage::LookingUp(..)));
+        let overloaded = looking_up.count() >= limits.handshakes_max as usize;
         let state = self.conn(conn)?;
         ensure!(state.stage != Stage::Leaving, "{conn} was closed twice");
         let enough = match reason {
@@ -230,8 +233,8 @@ impl Reference {
                 clients.has_unread(conn) && (state.congested.is_some() || state.resume.is_some())
             }
             CloseReason::SlowTotal => clients.has_unread(conn),
+            CloseReason::Overloaded => overloaded && state.stage == Stage::Handshaking,
             CloseReason::BufferFull
-            | CloseReason::Overloaded
             | CloseReason::SessionExpired
             | CloseReason::Stalled
             | CloseReason::TooManyConnections

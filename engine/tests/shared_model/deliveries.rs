@@ -16,6 +16,23 @@ impl Oracle {
             .map(|(place, (_, id))| (place, *id))
     }
 
+    /// Whether a client said that it has handled this event, and was told that nothing could be sent
+    /// behind it: it need not be sent when it arrives after all.
+    pub(crate) fn need_not_be_sent(state: &Conn, id: EventId) -> bool {
+        state.handled.is_some_and(|handled| id <= handled)
+    }
+
+    /// Passes over what need not be sent, up to the event that was.
+    fn skip_handled(&mut self, conn: ConnId, sent: EventId) {
+        while let Some(state) = self.conns.get(&conn)
+            && let Some((place, id)) = self.due(state)
+            && id != sent
+            && Self::need_not_be_sent(state, id)
+        {
+            self.conns.entry(conn).or_default().cursor = place + 1;
+        }
+    }
+
     pub(crate) fn delivered(
         &mut self,
         conn: ConnId,
@@ -33,6 +50,9 @@ impl Oracle {
         {
             let state = self.conns.entry(conn).or_default();
             (state.cursor, state.given_up) = (cursor, None);
+        }
+        if let Message::Log { id, .. } = message {
+            self.skip_handled(conn, *id);
         }
         let state = self
             .conns

@@ -55,6 +55,8 @@ pub(crate) struct Conn {
     pub(crate) awaits: Option<EventId>,
     /// The cursor that holds if the event awaited came when waiting was over already.
     pub(crate) given_up: Option<usize>,
+    /// The event behind which it wanted to go on, once it was told that it cannot.
+    pub(crate) handled: Option<EventId>,
     pub(crate) seen: BTreeMap<Topic, Seen>,
 }
 
@@ -359,7 +361,8 @@ impl Oracle {
             );
             let due = self.due(state);
             ensure!(
-                !self.wants_log(state) || due.is_none(),
+                !self.wants_log(state)
+                    || due.is_none_or(|(_, id)| Self::need_not_be_sent(state, id)),
                 "{conn} is due {due:?}"
             );
             for (topic, newest) in cluster.newest() {
