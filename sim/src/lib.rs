@@ -1,0 +1,3 @@
+//! The real server in a deterministic cluster simulation, and the parts of its world.
+
+pub mod redis;
