@@ -255,26 +255,26 @@ impl Core {
         }
     }
 
-    /// Answers the blocking reads for which there are entries now.
+    /// Answers the blocking reads whose streams got entries, even if those are gone again.
     pub(super) fn answer_waiting(&mut self) {
         for (db, key) in core::mem::take(&mut self.appended) {
             for id in self.waiting.clone() {
-                let reading = self
-                    .clients
-                    .get(id)
-                    .and_then(|client| client.reading.as_ref());
-                let reply = reading
-                    .filter(|reading| reading.db == db)
-                    .and_then(|reading| {
-                        let (_, after) = reading.streams.iter().find(|(other, _)| *other == key)?;
-                        let stream = self.keys(db)?.stream(&key).ok()??;
-                        commands::entries(&key, stream, *after, reading.count)
-                    });
-                if let Some(entry) = reply {
-                    self.end_wait(id, &Reply::Pairs(vec![entry]));
+                if let Some(entries) = self.entries_for(id, db, &key) {
+                    self.end_wait(id, &Reply::Pairs(vec![entries]));
                 }
             }
         }
+    }
+
+    /// What a waiting client gets of a stream that got entries, if it is one of those it waits for.
+    fn entries_for(&self, id: u64, db: usize, key: &Bytes) -> Option<(Reply, Reply)> {
+        let reading = self.clients.get(id)?.reading.as_ref()?;
+        let (_, after) = reading
+            .streams
+            .iter()
+            .find(|(other, _)| reading.db == db && other == key)?;
+        let stream = self.keys(db)?.stream(key).ok()??;
+        (stream.last() > *after).then(|| commands::entries(key, stream, *after, reading.count))
     }
 
     /// When a client's blocking read ends with nothing, by the clock as it runs now.

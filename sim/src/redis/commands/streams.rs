@@ -167,8 +167,8 @@ pub(super) fn xread(
     } = Query::read(args)?;
     let mut streams = Vec::with_capacity(keys.len());
     for (key, id) in keys.iter().zip(ids) {
+        let stream = core.read(caller)?.stream(key)?;
         let after = if *id == b"$"[..] {
-            let stream = core.read(caller)?.stream(key)?;
             stream.map(Stream::last).unwrap_or_default()
         } else if *id == b">"[..] {
             return Err(Refusal::GroupId);
@@ -179,8 +179,10 @@ pub(super) fn xread(
     }
     let mut found = Vec::new();
     for (key, after) in &streams {
-        if let Some(stream) = core.read(caller)?.stream(key)? {
-            found.extend(entries(key, stream, *after, count));
+        if let Some(stream) = core.read(caller)?.stream(key)?
+            && stream.after(*after).next().is_some()
+        {
+            found.push(entries(key, stream, *after, count));
         }
     }
     if !found.is_empty() {
@@ -201,13 +203,13 @@ pub(super) fn xread(
     Ok(Reply::Each(Vec::new()))
 }
 
-/// A stream's name with its entries after an id, if there are any; `count` of them at most, unless 0.
+/// A stream's name with its entries after an id; `count` of them at most, unless 0.
 pub(in super::super) fn entries(
     key: &Bytes,
     stream: &Stream,
     after: StreamId,
     count: usize,
-) -> Option<(Reply, Reply)> {
+) -> (Reply, Reply) {
     let count = if count == 0 { usize::MAX } else { count };
     let items = stream.after(after).take(count).map(|item| {
         let pairs = item.pairs.iter();
@@ -215,6 +217,5 @@ pub(in super::super) fn entries(
         let id = Reply::Bulk(Bytes::from(item.id.to_string()));
         Reply::Array(vec![id, Reply::Array(texts.map(Reply::Bulk).collect())])
     });
-    let items: Vec<Reply> = items.collect();
-    (!items.is_empty()).then(|| (Reply::Bulk(key.clone()), Reply::Array(items)))
+    (Reply::Bulk(key.clone()), Reply::Array(items.collect()))
 }

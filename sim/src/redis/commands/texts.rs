@@ -27,6 +27,12 @@ pub(super) fn getrange(
         .text(arg(args, 1)?)?
         .cloned()
         .unwrap_or_default();
+    if from < 0 && to < from {
+        return Ok(Reply::Bulk(Bytes::new()));
+    }
+    // An end before the first byte counts as the first byte, here and nowhere else.
+    let length = i64::try_from(text.len()).unwrap_or(i64::MAX);
+    let to = if to < -length { 0 } else { to };
     Ok(Reply::Bulk(text.slice(range(from, to, text.len()))))
 }
 
@@ -64,11 +70,15 @@ impl Options {
                     options.if_present = true;
                     after
                 }
-                [time, after @ ..] if is(option, "px") && life.is_none() => {
+                [time, after @ ..]
+                    if is(option, "px") && life.is_none_or(|(_, unit)| unit == 1) =>
+                {
                     life = Some((time, 1));
                     after
                 }
-                [time, after @ ..] if is(option, "ex") && life.is_none() => {
+                [time, after @ ..]
+                    if is(option, "ex") && life.is_none_or(|(_, unit)| unit == 1_000) =>
+                {
                     life = Some((time, 1_000));
                     after
                 }
