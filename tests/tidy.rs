@@ -14,7 +14,7 @@ const LINES_MAX: usize = 600;
 
 fn sources() -> Vec<(PathBuf, String)> {
     let mut files = Vec::new();
-    for folder in ["engine", "server", "tests"] {
+    for folder in ["engine", "server", "sim", "tests"] {
         collect(&tradewire_tests::top().join(folder), &mut files);
     }
     assert!(files.len() > 40, "only {} files found", files.len());

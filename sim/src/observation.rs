@@ -1,0 +1,191 @@
+//! What the parts of a run observe, as one vocabulary for the log and for oracles.
+//!
+//! These are facts as the observer knows them, not verdicts. Payloads stay the text that arrived.
+
+use std::fmt;
+use std::net::SocketAddr;
+
+/// How a client's connection ended, in the words of `socket.io-client`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Reason {
+    /// The transport was closed by the other side.
+    TransportClose,
+    /// The transport failed.
+    TransportError,
+    /// The server was not heard for a ping interval and a ping timeout.
+    PingTimeout,
+    /// What came could not be read.
+    ParseError,
+    /// The server sent a Socket.IO disconnect: the client does not come back by itself.
+    ServerDisconnect,
+    /// The client was told to disconnect.
+    ClientDisconnect,
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::TransportClose => "transport close",
+            Self::TransportError => "transport error",
+            Self::PingTimeout => "ping timeout",
+            Self::ParseError => "parse error",
+            Self::ServerDisconnect => "io server disconnect",
+            Self::ClientDisconnect => "io client disconnect",
+        })
+    }
+}
+
+/// What one part of a run saw.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Observation {
+    /// A client sent CONNECT with this `auth`, on a transport to a node.
+    Connecting {
+        /// The node's name.
+        node: String,
+        /// The JSON of `auth`.
+        auth: String,
+    },
+    /// A client was admitted.
+    Connected {
+        /// Its socket id.
+        sid: String,
+    },
+    /// A client could not reach a node, or was refused below Socket.IO. It tries again.
+    Unreachable {
+        /// The node's name.
+        node: String,
+        /// Why, as the transport says.
+        why: String,
+    },
+    /// A client was refused with CONNECT_ERROR. It does not try again by itself.
+    ConnectError {
+        /// What the server said.
+        message: String,
+    },
+    /// An event reached a client.
+    Event {
+        /// Its name.
+        name: String,
+        /// The JSON of its first argument, empty without one.
+        payload: String,
+    },
+    /// A client emitted an event, asking for an acknowledgement.
+    Emitted {
+        /// The acknowledgement's id, counted by the client.
+        call: u64,
+        /// The event.
+        name: String,
+        /// The JSON of its argument, empty without one.
+        payload: String,
+    },
+    /// A client's event was acknowledged.
+    Acknowledged {
+        /// The id that it was emitted with.
+        call: u64,
+        /// The JSON of the answer.
+        answer: String,
+    },
+    /// An admitted client's connection ended.
+    Disconnected {
+        /// How.
+        reason: Reason,
+    },
+    /// A client is read from no more, for a while.
+    Stalled,
+    /// A client reads again.
+    Resumed,
+    /// A client vanished without a word, for good.
+    Vanished,
+    /// A client stopped for good.
+    Stopped,
+    /// A publisher sent a request.
+    Publishing {
+        /// Which, counted by the publisher; tries of the same batch share it.
+        batch: u64,
+        /// Which try of it, from 1.
+        attempt: u32,
+        /// The node's name.
+        node: String,
+        /// The JSON of the request.
+        body: String,
+    },
+    /// A publisher was answered.
+    Answered {
+        /// Which batch.
+        batch: u64,
+        /// The status.
+        status: u16,
+        /// The JSON of the answer.
+        body: String,
+    },
+    /// A publisher had no answer: the batch may have been taken or not.
+    Unanswered {
+        /// Which batch.
+        batch: u64,
+        /// Why.
+        why: String,
+    },
+    /// A publisher gave a batch up.
+    GaveUp {
+        /// Which batch.
+        batch: u64,
+    },
+    /// A node listens.
+    Listening {
+        /// Where.
+        address: SocketAddr,
+    },
+    /// A node's process ended by itself.
+    Exited {
+        /// Why it did not start, if it did not.
+        error: Option<String>,
+    },
+    /// A node was asked to drain.
+    Draining,
+    /// A node was killed.
+    Killed,
+    /// A host lost its power.
+    PoweredOff,
+}
+
+impl fmt::Display for Observation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Connecting { node, auth } => write!(f, "connecting to {node} with {auth}"),
+            Self::Connected { sid } => write!(f, "connected as {sid}"),
+            Self::Unreachable { node, why } => write!(f, "cannot reach {node}: {why}"),
+            Self::ConnectError { message } => write!(f, "connect error: {message}"),
+            Self::Event { name, payload } => write!(f, "event {name} {payload}"),
+            Self::Emitted {
+                call,
+                name,
+                payload,
+            } => write!(f, "emit #{call} {name} {payload}"),
+            Self::Acknowledged { call, answer } => write!(f, "ack #{call} {answer}"),
+            Self::Disconnected { reason } => write!(f, "disconnected: {reason}"),
+            Self::Stalled => f.write_str("stalled"),
+            Self::Resumed => f.write_str("reads again"),
+            Self::Vanished => f.write_str("vanished"),
+            Self::Stopped => f.write_str("stopped"),
+            Self::Publishing {
+                batch,
+                attempt,
+                node,
+                body,
+            } => write!(f, "publish #{batch}.{attempt} to {node} {body}"),
+            Self::Answered {
+                batch,
+                status,
+                body,
+            } => write!(f, "answer #{batch} {status} {body}"),
+            Self::Unanswered { batch, why } => write!(f, "no answer #{batch}: {why}"),
+            Self::GaveUp { batch } => write!(f, "gave up #{batch}"),
+            Self::Listening { address } => write!(f, "listening on {address}"),
+            Self::Exited { error: None } => f.write_str("exited"),
+            Self::Exited { error: Some(error) } => write!(f, "exited: {error}"),
+            Self::Draining => f.write_str("drains"),
+            Self::Killed => f.write_str("killed"),
+            Self::PoweredOff => f.write_str("lost power"),
+        }
+    }
+}

@@ -1,0 +1,68 @@
+//! Whole runs by name, each determined by its seed.
+
+pub mod plan;
+pub mod small;
+
+use std::io;
+use std::time::Duration;
+
+use tradewire_sim_entropy::AlreadySimulated;
+
+use crate::journal::Journal;
+use crate::world::NodeError;
+
+/// Why a run could not be made.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The log could not be written.
+    #[error("the log could not be written: {0}")]
+    Log(#[source] io::Error),
+    /// A node could not be started.
+    #[error(transparent)]
+    Node(#[from] NodeError),
+    /// A host could not be made.
+    #[error("a host could not be made: {0}")]
+    Host(#[from] io::Error),
+    /// There is a simulation on this thread already.
+    #[error(transparent)]
+    Thread(#[from] AlreadySimulated),
+}
+
+/// A named run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scenario {
+    /// One node on its embedded bus, a few clients, publishers and faults.
+    Small,
+}
+
+impl Scenario {
+    /// All there are.
+    pub const ALL: [Self; 1] = [Self::Small];
+
+    /// What it is called.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Small => "small",
+        }
+    }
+
+    /// The one of this name.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|known| known.name() == name)
+    }
+
+    /// Runs it with this many clients, and returns the simulated time that it took. The thread must not
+    /// have been simulated before.
+    ///
+    /// # Errors
+    /// When it could not be run to its end.
+    pub fn run(self, seed: u64, clients: usize, journal: &Journal) -> Result<Duration, RunError> {
+        let took = match self {
+            Self::Small => small::run(seed, clients, journal)?,
+        };
+        journal.finish().map_err(RunError::Log)?;
+        Ok(took)
+    }
+}

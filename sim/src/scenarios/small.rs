@@ -1,0 +1,156 @@
+//! One node on its embedded bus, clients on three hosts, two publishers, and faults of every kind, for 60
+//! simulated seconds.
+
+use std::time::Duration;
+
+use rand::rngs::StdRng;
+use rand::{RngExt as _, SeedableRng as _};
+use tracing::Level;
+
+use crate::client::{Command, Remote};
+use crate::journal::Journal;
+use crate::net::stack::{Stack, StackSettings};
+use crate::net::{HostId, HostTime, Network};
+use crate::publisher::{Feed, Publishing};
+use crate::scenarios::RunError;
+use crate::scenarios::plan::{Action, Plan};
+use crate::world::{NodeId, NodeSettings, World};
+
+const CLIENT_HOSTS: usize = 3;
+const PUBLISHERS: usize = 2;
+const TOKEN: &str = "sim";
+
+/// Runs it, and returns how much simulated time passed.
+///
+/// # Errors
+/// When a part of the world could not be made.
+pub fn run(seed: u64, clients: usize, journal: &Journal) -> Result<Duration, RunError> {
+    let mut chance = StdRng::seed_from_u64(seed);
+    let network = Stack::new(chance.random(), StackSettings::default(), journal.clone())?;
+    let plan = Plan::draw(chance.random(), clients, CLIENT_HOSTS, PUBLISHERS);
+    journal.line(
+        "plan",
+        format_args!("small, seed {seed}, {clients} clients"),
+    );
+    for (at, action) in &plan.actions {
+        if !matches!(action, Action::Publish(..)) {
+            journal.line("plan", format_args!("{:.3} {action}", at.as_secs_f64()));
+        }
+    }
+    let world = World::new(chance.random(), network, journal.clone(), Level::DEBUG);
+    let mut small = Small::new(world, &plan, &mut chance)?;
+    for (at, action) in plan.actions {
+        small.run_to(at);
+        small.act(action)?;
+    }
+    small.run_to(plan.length);
+    Ok(small.world.now())
+}
+
+struct Small<W: Network> {
+    world: World<W>,
+    node: NodeId,
+    hosts: Vec<HostId>,
+    clients: Vec<Remote>,
+    publishers: Vec<Feed>,
+}
+
+impl<W: Network> Small<W> {
+    fn new(mut world: World<W>, plan: &Plan, chance: &mut StdRng) -> Result<Self, RunError> {
+        let drift = chance.random_range(-200..=200);
+        let ahead = chance.random_range(-5_000..=5_000);
+        let node = world.add_node(NodeSettings {
+            name: "node0".to_owned(),
+            publish_token: TOKEN.to_owned(),
+            flags: Vec::new(),
+            time: HostTime::new(drift, ahead),
+        })?;
+        let mut hosts = Vec::new();
+        for index in 0..CLIENT_HOSTS {
+            hosts.push(world.add_host(&format!("clients{index}"))?);
+        }
+        let mut clients = Vec::new();
+        for (profile, host) in plan.clients.iter().zip(hosts.iter().cycle()) {
+            clients.push(world.add_client(*host, profile.clone()));
+        }
+        let feeds = world.add_host("feeds")?;
+        let publishers = (0..PUBLISHERS)
+            .map(|index| {
+                let publishing = Publishing {
+                    name: format!("pub{index}"),
+                    token: TOKEN.to_owned(),
+                    attempts_max: 30,
+                    seed: chance.random(),
+                };
+                world.add_publisher(feeds, publishing)
+            })
+            .collect();
+        Ok(Self {
+            world,
+            node,
+            hosts,
+            clients,
+            publishers,
+        })
+    }
+
+    fn run_to(&mut self, at: Duration) {
+        self.world.run_for(at.saturating_sub(self.world.now()));
+    }
+
+    fn act(&mut self, action: Action) -> Result<(), RunError> {
+        if !matches!(action, Action::Publish(..)) {
+            self.world.journal().line("world", format_args!("{action}"));
+        }
+        let node = self.world.host_of(self.node);
+        let between = |host: usize| Some((*self.hosts.get(host)?, node?));
+        match action {
+            Action::Cut(host) => {
+                if let Some((clients, node)) = between(host) {
+                    self.world.network().cut(clients, node);
+                    self.world.network().cut(node, clients);
+                }
+            }
+            Action::CutUp(host) => {
+                if let Some((clients, node)) = between(host) {
+                    self.world.network().cut(clients, node);
+                }
+            }
+            Action::CutDown(host) => {
+                if let Some((clients, node)) = between(host) {
+                    self.world.network().cut(node, clients);
+                }
+            }
+            Action::Hold(host) => {
+                if let Some((clients, node)) = between(host) {
+                    self.world.network().hold(clients, node);
+                }
+            }
+            Action::Heal(host) => {
+                if let Some((clients, node)) = between(host) {
+                    self.world.network().heal(clients, node);
+                }
+            }
+            Action::Drain => self.world.drain(self.node),
+            Action::Kill => self.world.kill(self.node),
+            Action::PowerOff => self.world.power_off_node(self.node),
+            Action::Start => self.world.start_node(self.node)?,
+            Action::Stall(client, span) => self.tell(client, Command::Stall(span)),
+            Action::Vanish(client) => self.tell(client, Command::Vanish),
+            Action::Stop(client) => self.tell(client, Command::Stop),
+            Action::Emit(client, call) => self.tell(client, Command::Emit(call)),
+            Action::Publish(publisher, body) => {
+                if let Some(feed) = self.publishers.get(publisher) {
+                    feed.publish(body);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn tell(&self, client: usize, command: Command) {
+        if let Some(remote) = self.clients.get(client) {
+            remote.tell(command);
+        }
+    }
+}
