@@ -154,11 +154,11 @@ impl<N: Net<Stream: Plugged>> Session<N> {
         loop {
             let command = tokio::select! {
                 biased;
-                command = self.commands.recv() => command,
+                command = told(&mut self.commands) => command,
                 () = at(until) => return Ok(()),
             };
             // A reconnect that is due anyway is not hurried by the page.
-            if let Some(Command::Connect) = command {
+            if let Command::Connect = command {
                 if until.is_none() {
                     return Ok(());
                 }
@@ -197,8 +197,8 @@ impl<N: Net<Stream: Plugged>> Session<N> {
             let stalled = self.stalled;
             let message = tokio::select! {
                 biased;
-                command = self.commands.recv() => {
-                    if let Some(Command::Stop) | None = command {
+                command = told(&mut self.commands) => {
+                    if let Command::Stop = command {
                         return Err(self.leave(link));
                     }
                     self.obey(command, Some(&mut link))?;
@@ -251,7 +251,7 @@ impl<N: Net<Stream: Plugged>> Session<N> {
         loop {
             tokio::select! {
                 biased;
-                command = self.commands.recv() => {
+                command = told(&mut self.commands) => {
                     self.obey(command, None)?;
                 }
                 opened = &mut opening => {
@@ -370,22 +370,22 @@ impl<N: Net<Stream: Plugged>> Session<N> {
     }
 
     /// Does what it was told.
-    fn obey(&mut self, command: Option<Command>, link: Option<&mut Link<N>>) -> Result<(), Gone> {
+    fn obey(&mut self, command: Command, link: Option<&mut Link<N>>) -> Result<(), Gone> {
         match command {
-            Some(Command::Emit(call)) => {
+            Command::Emit(call) => {
                 self.want(&call);
                 self.emit(call, link);
             }
-            Some(Command::Stall(span)) => {
+            Command::Stall(span) => {
                 self.see(Observation::Stalled);
                 self.stalled = Some(Instant::now() + span);
             }
-            Some(Command::Connect) => {}
-            Some(Command::Stop) | None => {
+            Command::Connect => {}
+            Command::Stop => {
                 self.see(Observation::Stopped);
                 return Err(Gone);
             }
-            Some(Command::Vanish) => {
+            Command::Vanish => {
                 self.plugs.pull();
                 self.see(Observation::Vanished);
                 return Err(Gone);
@@ -404,6 +404,14 @@ impl<N: Net<Stream: Plugged>> Session<N> {
         link.engine.close();
         self.see(Observation::Stopped);
         Gone
+    }
+}
+
+/// What it is told next; a client that nobody holds the remote of goes on by itself.
+async fn told(commands: &mut UnboundedReceiver<Command>) -> Command {
+    match commands.recv().await {
+        Some(command) => command,
+        None => std::future::pending().await,
     }
 }
 

@@ -10,6 +10,8 @@ use std::time::Duration;
 
 use tradewire_server::net::Net;
 
+use crate::journal::Journal;
+
 pub mod host;
 pub mod stack;
 
@@ -43,6 +45,9 @@ pub struct Latency {
 pub trait Network {
     /// What runs on a host listens and connects with this.
     type Net: Net<Stream: Plugged>;
+
+    /// The run's log, which knows which host is running.
+    fn journal(&self) -> &Journal;
 
     /// The handle for what runs on any host.
     fn net(&self) -> Self::Net;

@@ -37,7 +37,7 @@ pub fn run(seed: u64, clients: usize, journal: &Journal) -> Result<Duration, Run
             journal.line("plan", format_args!("{:.3} {action}", at.as_secs_f64()));
         }
     }
-    let world = World::new(chance.random(), network, journal.clone(), Level::DEBUG);
+    let world = World::new(chance.random(), network, Level::DEBUG);
     let mut small = Small::new(world, &plan, &mut chance)?;
     for (at, action) in plan.actions {
         small.run_to(at);

@@ -37,7 +37,8 @@ pub struct World<W: Network> {
 impl<W: Network> World<W> {
     /// A world without anybody in it, whose chance is drawn from `seed`. The server's log lines down to
     /// `lines` go to the journal.
-    pub fn new(seed: u64, network: W, journal: Journal, lines: tracing::Level) -> Self {
+    pub fn new(seed: u64, network: W, lines: tracing::Level) -> Self {
+        let journal = network.journal().clone();
         let subscriber = JournalSubscriber::new(journal.clone(), lines);
         Self {
             network,

@@ -169,6 +169,10 @@ impl Stack {
 impl Network for Stack {
     type Net = StackNet;
 
+    fn journal(&self) -> &Journal {
+        &self.journal
+    }
+
     fn net(&self) -> StackNet {
         self.net.clone()
     }
