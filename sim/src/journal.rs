@@ -4,6 +4,7 @@
 //! Nothing that depends on real time, addresses in memory or other runs may be written here: two runs
 //! of one seed must give the same bytes. What is observed is also handed to whoever watches.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::io::{self, Write};
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -30,6 +31,8 @@ struct Inner {
     now: Duration,
     /// The host that is running.
     host: String,
+    /// What hosts are called that a network knows by something else.
+    names: BTreeMap<String, String>,
     out: Box<dyn Write + Send>,
     watchers: Vec<Sender<Seen>>,
     failed: Option<io::Error>,
@@ -51,6 +54,7 @@ impl Journal {
         Self(Arc::new(Mutex::new(Inner {
             now: Duration::ZERO,
             host: NOBODY.to_owned(),
+            names: BTreeMap::new(),
             out: Box::new(out),
             watchers: Vec::new(),
             failed: None,
@@ -71,7 +75,8 @@ impl Journal {
     pub fn line_of_host(&self, text: fmt::Arguments<'_>) {
         self.with(|inner| {
             let host = std::mem::take(&mut inner.host);
-            inner.line(&host, text);
+            let name = inner.names.get(&host).cloned();
+            inner.line(name.as_ref().unwrap_or(&host), text);
             inner.host = host;
         });
     }
@@ -118,6 +123,11 @@ impl Journal {
 
     pub(crate) fn set_now(&self, now: Duration) {
         self.with(|inner| inner.now = now);
+    }
+
+    /// A host that is entered as `known` is called `name`.
+    pub(crate) fn call(&self, known: &str, name: &str) {
+        self.with(|inner| inner.names.insert(known.to_owned(), name.to_owned()));
     }
 
     /// `host` runs from now on.

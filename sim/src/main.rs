@@ -7,7 +7,7 @@ use std::thread;
 
 use clap::{Parser, Subcommand};
 use tradewire_sim::journal::Journal;
-use tradewire_sim::scenarios::{RunError, Scenario};
+use tradewire_sim::scenarios::{NetworkKind, RunError, Scenario};
 
 /// Something in the run panicked.
 const CRASHED: u8 = 3;
@@ -38,8 +38,11 @@ enum What {
         #[arg(long, default_value = "small", value_parser = scenario)]
         scenario: Scenario,
         /// How many clients there are
-        #[arg(long, default_value_t = 20)]
-        clients: usize,
+        #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..=1_000))]
+        clients: u16,
+        /// Which network it runs on: stack, where connections outlive partitions, or turmoil
+        #[arg(long, default_value = "stack", value_parser = network)]
+        network: NetworkKind,
     },
     /// List the scenarios
     List,
@@ -49,13 +52,22 @@ fn scenario(name: &str) -> Result<Scenario, String> {
     Scenario::named(name).ok_or_else(|| "there is no such scenario, see list".to_owned())
 }
 
+fn network(name: &str) -> Result<NetworkKind, String> {
+    match name {
+        "stack" => Ok(NetworkKind::Stack),
+        "turmoil" => Ok(NetworkKind::Turmoil),
+        _ => Err("give stack or turmoil".to_owned()),
+    }
+}
+
 fn main() -> ExitCode {
     match Arguments::parse().command {
         What::Run {
             seed,
             scenario,
             clients,
-        } => simulate(seed, scenario, clients),
+            network,
+        } => simulate(seed, scenario, clients.into(), network),
         What::List => {
             let mut out = std::io::stdout().lock();
             for scenario in Scenario::ALL {
@@ -68,7 +80,7 @@ fn main() -> ExitCode {
 }
 
 /// Runs on a thread that has drawn nothing yet, in a process that runs nothing else.
-fn simulate(seed: u64, scenario: Scenario, clients: usize) -> ExitCode {
+fn simulate(seed: u64, scenario: Scenario, clients: usize, network: NetworkKind) -> ExitCode {
     let usual = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
         PANICKED.store(true, Ordering::Relaxed);
@@ -76,7 +88,7 @@ fn simulate(seed: u64, scenario: Scenario, clients: usize) -> ExitCode {
     }));
     let running = thread::Builder::new().spawn(move || {
         let journal = Journal::new(BufWriter::with_capacity(1 << 16, std::io::stdout()));
-        scenario.run(seed, clients, &journal)
+        scenario.run(seed, clients, network, &journal)
     });
     let ran = running.map(|running| running.join());
     if PANICKED.load(Ordering::Relaxed) {

@@ -8,9 +8,10 @@
 
 use std::process::Command;
 
-fn log(seed: u64) -> String {
+fn log(seed: u64, network: &str) -> String {
     let output = Command::new(env!("CARGO_BIN_EXE_tradewire-sim"))
-        .args(["run", "--scenario", "small", "--seed", &seed.to_string()])
+        .args(["run", "--scenario", "small", "--network", network])
+        .args(["--seed", &seed.to_string()])
         .output()
         .unwrap();
     let errors = String::from_utf8_lossy(&output.stderr);
@@ -20,8 +21,8 @@ fn log(seed: u64) -> String {
 
 #[test]
 fn the_same_seed_gives_the_same_bytes_in_another_process() {
-    for seed in 1..=4 {
-        let (one, two) = (log(seed), log(seed));
+    for (seed, network) in [(1, "stack"), (2, "stack"), (3, "stack"), (4, "turmoil")] {
+        let (one, two) = (log(seed, network), log(seed, network));
         assert!(one.lines().count() > 5_000, "seed {seed} did too little");
         let differing = one
             .lines()
@@ -40,5 +41,5 @@ fn the_same_seed_gives_the_same_bytes_in_another_process() {
 
 #[test]
 fn another_seed_gives_another_run() {
-    assert_ne!(log(1), log(2));
+    assert_ne!(log(1, "stack"), log(2, "stack"));
 }

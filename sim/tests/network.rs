@@ -16,7 +16,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::sync::mpsc;
 use tradewire_server::net::{Listener as _, Net};
 use tradewire_sim::net::stack::{Stack, StackNet, Stream};
-use tradewire_sim::net::{HostId, HostTime, Network, Plugged as _};
+use tradewire_sim::net::{HostId, HostTime, Latency, Network, Plugged as _};
 
 const PORT: u16 = 9_000;
 
@@ -168,10 +168,29 @@ fn a_lost_acknowledgement_does_not_stop_a_connection() {
     pair.network.cut(pair.b, pair.a);
     pair.say_a(b" one");
     pair.until_b(b"hello one");
+    // What follows is lost for good, so that it is sent again in one piece with what was taken.
+    pair.network.cut(pair.a, pair.b);
+    pair.say_a(b" two");
     run_for(&mut pair.network, seconds(3));
     pair.network.heal(pair.a, pair.b);
-    pair.say_a(b" two");
     pair.until_b(b"hello one two");
+}
+
+#[test]
+fn packets_do_not_overtake_each_other() {
+    let mut pair = pair(14);
+    let (min, max) = (millis(1), millis(50));
+    let latency = Latency { min, max };
+    pair.network.set_latency(pair.a, pair.b, latency);
+    let mut all = b"hello".to_vec();
+    for number in 0..50_u8 {
+        pair.say_a(&[number; 10]);
+        all.extend([number; 10]);
+        pair.network.step();
+    }
+    // One that had been overtaken would have to be sent again, a second later.
+    run_for(&mut pair.network, max + millis(20));
+    assert_eq!(bytes(&pair.at_b), all);
 }
 
 #[test]

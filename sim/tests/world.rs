@@ -9,184 +9,15 @@
 
 mod common;
 
-use std::sync::mpsc::Receiver;
-use std::time::Duration;
-
+use common::rig::{TOKEN, rig, rig_with};
 use common::{millis, seconds, stack};
-use serde_json::{Value, json};
+use serde_json::json;
 use tracing::Level;
-use tradewire_sim::client::{Call, Command, Profile, Remote, TransportChoice};
-use tradewire_sim::journal::{Memory, Seen};
-use tradewire_sim::net::stack::Stack;
-use tradewire_sim::net::{HostId, HostTime, Network as _};
+use tradewire_sim::client::{Call, Command, TransportChoice};
+use tradewire_sim::net::{HostTime, Network as _};
 use tradewire_sim::observation::{Observation, Reason};
-use tradewire_sim::publisher::{Feed, Publishing};
-use tradewire_sim::world::{NodeId, NodeSettings, World};
-
-const TOKEN: &str = "token";
-
-struct Rig {
-    world: World<Stack>,
-    node: NodeId,
-    /// Where clients are.
-    host: HostId,
-    feed: Feed,
-    journal: Memory,
-    watch: Receiver<Seen>,
-    seen: Vec<Seen>,
-}
-
-fn rig(seed: u64) -> Rig {
-    rig_with(seed, &[], HostTime::default())
-}
-
-fn rig_with(seed: u64, flags: &[&str], time: HostTime) -> Rig {
-    let (network, memory) = stack(seed);
-    let mut world = World::new(seed, network, Level::DEBUG);
-    let watch = world.journal().watch();
-    let node = world
-        .add_node(NodeSettings {
-            name: "node0".to_owned(),
-            publish_token: TOKEN.to_owned(),
-            flags: flags.iter().map(|flag| (*flag).to_owned()).collect(),
-            time,
-        })
-        .unwrap();
-    let host = world.add_host("clients").unwrap();
-    let feeds = world.add_host("feeds").unwrap();
-    let feed = world.add_publisher(
-        feeds,
-        Publishing {
-            name: "pub".to_owned(),
-            token: TOKEN.to_owned(),
-            attempts_max: 60,
-            seed,
-        },
-    );
-    Rig {
-        world,
-        node,
-        host,
-        feed,
-        journal: memory,
-        watch,
-        seen: Vec::new(),
-    }
-}
-
-impl Rig {
-    fn client(&mut self, name: &str, user: &str, transport: TransportChoice) -> Remote {
-        let profile = Profile {
-            name: name.to_owned(),
-            user: user.to_owned(),
-            session: format!("s-{user}"),
-            transport,
-            resumes: true,
-            wants: vec![Call::Portfolio, Call::Trades, watch_aapl()],
-            after: Duration::ZERO,
-            seed: 7,
-        };
-        self.world.add_client(self.host, profile)
-    }
-
-    /// Lets time pass until `who` has seen something, and returns when that was. Panics when it does
-    /// not happen.
-    fn until(
-        &mut self,
-        limit: Duration,
-        who: &str,
-        is_it: impl Fn(&Observation) -> bool,
-    ) -> Duration {
-        self.seen.extend(self.watch.try_iter());
-        let from = self.seen.len();
-        self.until_from(from, limit, who, is_it)
-    }
-
-    /// The same, also content with what was seen before.
-    fn until_ever(
-        &mut self,
-        limit: Duration,
-        who: &str,
-        is_it: impl Fn(&Observation) -> bool,
-    ) -> Duration {
-        self.until_from(0, limit, who, is_it)
-    }
-
-    fn until_from(
-        &mut self,
-        from: usize,
-        limit: Duration,
-        who: &str,
-        is_it: impl Fn(&Observation) -> bool,
-    ) -> Duration {
-        let until = self.world.now() + limit;
-        loop {
-            self.seen.extend(self.watch.try_iter());
-            let new = self.seen[from..].iter();
-            if let Some(seen) = new
-                .clone()
-                .find(|seen| &*seen.who == who && is_it(&seen.what))
-            {
-                return seen.at;
-            }
-            assert!(
-                self.world.now() < until,
-                "{who} did not see it within {limit:?}; the end of the log:\n{}",
-                tail(&self.journal.text())
-            );
-            self.world.step();
-        }
-    }
-
-    fn until_connected(&mut self, who: &str) -> Duration {
-        self.until(seconds(30), who, |what| {
-            matches!(what, Observation::Connected { .. })
-        })
-    }
-
-    fn until_event(&mut self, who: &str, event: &str) -> Value {
-        self.until(
-            seconds(30),
-            who,
-            |what| matches!(what, Observation::Event { name, .. } if name == event),
-        );
-        self.events(who, event).pop().unwrap()
-    }
-
-    /// The payloads of all events of a name that `who` has seen.
-    fn events(&self, who: &str, event: &str) -> Vec<Value> {
-        let of = |seen: &Seen| {
-            let Observation::Event { name, payload } = &seen.what else {
-                return None;
-            };
-            (&*seen.who == who && name == event).then(|| serde_json::from_str(payload).unwrap())
-        };
-        self.seen.iter().filter_map(of).collect()
-    }
-
-    /// How often `who` has seen something.
-    fn count(&mut self, who: &str, is_it: impl Fn(&Observation) -> bool) -> usize {
-        self.seen.extend(self.watch.try_iter());
-        let new = self.seen.iter();
-        new.filter(|seen| &*seen.who == who && is_it(&seen.what))
-            .count()
-    }
-
-    fn publish_trade(&self, user: &str, number: u32) {
-        let item = json!([{"event": "trade:executed", "id": format!("t{number}"), "userId": user,
-            "data": {"n": number}}]);
-        self.feed.publish(item.to_string());
-    }
-}
-
-fn watch_aapl() -> Call {
-    Call::Watch(vec!["AAPL".to_owned()])
-}
-
-fn tail(log: &str) -> String {
-    let lines: Vec<_> = log.lines().collect();
-    lines[lines.len().saturating_sub(20)..].join("\n")
-}
+use tradewire_sim::publisher::Publishing;
+use tradewire_sim::world::{NodeSettings, World};
 
 fn disconnected(reason: Reason) -> impl Fn(&Observation) -> bool {
     move |what| *what == Observation::Disconnected { reason }
@@ -456,7 +287,7 @@ fn a_publisher_sends_again_what_was_not_answered() {
 #[test]
 fn a_nodes_wall_is_its_own() {
     let hour_ahead = HostTime::new(0, 3_600_000);
-    let mut rig = rig_with(12, &[], hour_ahead.clone());
+    let mut rig = rig_with(12, hour_ahead.clone());
     rig.client("c", "alice", TransportChoice::Websocket);
     rig.until_connected("c");
     rig.publish_trade("alice", 1);

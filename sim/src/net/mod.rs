@@ -1,8 +1,9 @@
 //! Networks made of simulated hosts, behind one trait, so that the world above does not know which one
 //! it runs on.
 //!
-//! [`stack`] is the main one: TCP with retransmission and real backpressure. What goes over a
-//! network is the server's own [`Net`]; nothing here looks into what is sent.
+//! [`stack`] is the main one: TCP with retransmission and real backpressure. [`turmoil`] is a second opinion
+//! with another idea of TCP. What goes over a network is the server's own [`Net`]; nothing here looks
+//! into what is sent.
 
 use std::future::Future;
 use std::net::IpAddr;
@@ -12,8 +13,11 @@ use tradewire_server::net::Net;
 
 use crate::journal::Journal;
 
+mod directory;
+
 pub mod host;
 pub mod stack;
+pub mod turmoil;
 
 pub use host::{HostClock, HostId, HostTime};
 

@@ -28,6 +28,15 @@ pub enum RunError {
     Thread(#[from] AlreadySimulated),
 }
 
+/// Which network a run is on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NetworkKind {
+    /// [`crate::net::stack`].
+    Stack,
+    /// [`crate::net::turmoil`].
+    Turmoil,
+}
+
 /// A named run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scenario {
@@ -53,14 +62,20 @@ impl Scenario {
         Self::ALL.into_iter().find(|known| known.name() == name)
     }
 
-    /// Runs it with this many clients, and returns the simulated time that it took. The thread must not
-    /// have been simulated before.
+    /// Runs it with this many clients on a network, and returns the simulated time that it took. The
+    /// thread must not have been simulated before.
     ///
     /// # Errors
     /// When it could not be run to its end.
-    pub fn run(self, seed: u64, clients: usize, journal: &Journal) -> Result<Duration, RunError> {
+    pub fn run(
+        self,
+        seed: u64,
+        clients: usize,
+        on: NetworkKind,
+        journal: &Journal,
+    ) -> Result<Duration, RunError> {
         let took = match self {
-            Self::Small => small::run(seed, clients, journal)?,
+            Self::Small => small::run(seed, clients, on, journal)?,
         };
         journal.finish().map_err(RunError::Log)?;
         Ok(took)

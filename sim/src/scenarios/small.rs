@@ -10,10 +10,11 @@ use tracing::Level;
 use crate::client::{Command, Remote};
 use crate::journal::Journal;
 use crate::net::stack::{Stack, StackSettings};
+use crate::net::turmoil::Turmoil;
 use crate::net::{HostId, HostTime, Network};
 use crate::publisher::{Feed, Publishing};
-use crate::scenarios::RunError;
 use crate::scenarios::plan::{Action, Plan};
+use crate::scenarios::{NetworkKind, RunError};
 use crate::world::{NodeId, NodeSettings, World};
 
 const CLIENT_HOSTS: usize = 3;
@@ -24,9 +25,34 @@ const TOKEN: &str = "sim";
 ///
 /// # Errors
 /// When a part of the world could not be made.
-pub fn run(seed: u64, clients: usize, journal: &Journal) -> Result<Duration, RunError> {
+pub fn run(
+    seed: u64,
+    clients: usize,
+    on: NetworkKind,
+    journal: &Journal,
+) -> Result<Duration, RunError> {
     let mut chance = StdRng::seed_from_u64(seed);
-    let network = Stack::new(chance.random(), StackSettings::default(), journal.clone())?;
+    let (seed_of_network, settings) = (chance.random(), StackSettings::default());
+    match on {
+        NetworkKind::Stack => {
+            let network = Stack::new(seed_of_network, settings, journal.clone())?;
+            run_on(network, seed, clients, chance)
+        }
+        NetworkKind::Turmoil => {
+            let StackSettings { tick, latency, .. } = settings;
+            let network = Turmoil::new(seed_of_network, tick, latency, journal.clone())?;
+            run_on(network, seed, clients, chance)
+        }
+    }
+}
+
+fn run_on(
+    network: impl Network,
+    seed: u64,
+    clients: usize,
+    mut chance: StdRng,
+) -> Result<Duration, RunError> {
+    let journal = network.journal().clone();
     let plan = Plan::draw(chance.random(), clients, CLIENT_HOSTS, PUBLISHERS);
     journal.line(
         "plan",

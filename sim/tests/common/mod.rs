@@ -4,9 +4,12 @@
     dead_code,
     unreachable_pub,
     clippy::unwrap_used,
+    clippy::indexing_slicing,
     clippy::panic,
     reason = "each test uses a part of it, and one that cannot go on fails"
 )]
+
+pub mod rig;
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;

@@ -154,12 +154,12 @@ impl Stack {
             now,
             ..
         } = self;
-        net.with(|shared| {
-            wires.send_again(*now, &shared.pulled);
-            for packet in leaving.drain(..) {
-                wires.send(*now, packet, &shared.pulled);
-            }
-        });
+        let pulled = net.pulled();
+        wires.send_again(*now, &pulled);
+        for packet in leaving.drain(..) {
+            wires.send(*now, packet, &pulled);
+        }
+        drop(pulled);
         while let Some(packet) = wires.arrived(*now) {
             sockets.deliver(packet);
         }
@@ -189,8 +189,7 @@ impl Network for Stack {
             .rng_seed(RngSeed::from_bytes(&seed))
             .build()?;
         let booted = runtime.block_on(async { Instant::now() });
-        self.net
-            .with(|shared| shared.names.insert(name.to_owned(), address));
+        self.net.directory.set(name, address);
         self.hosts.push(Host {
             name: name.to_owned(),
             id,

@@ -1,11 +1,11 @@
 //! The server's network seam over the simulated stack of whichever host is running.
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf as _, BytesMut};
@@ -13,6 +13,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tradewire_server::net::{Listener, Net};
 use turmoil_net::shim::tokio::net::{TcpListener, TcpStream};
 
+use crate::net::directory::Directory;
 use crate::net::{Plug, Plugged};
 
 /// How much is read from the stack at once, in bytes: half of a receive buffer. The stack tells a
@@ -24,23 +25,18 @@ thread_local! {
     static SCRATCH: RefCell<Vec<u8>> = RefCell::new(vec![0; READ_AHEAD]);
 }
 
-/// What hosts share: who is where, and which connections lead nowhere.
-#[derive(Debug, Default)]
-pub(super) struct Shared {
-    pub(super) names: BTreeMap<String, IpAddr>,
-    pub(super) pulled: BTreeSet<SocketAddr>,
-}
-
 /// The network as a host sees it.
 #[derive(Clone, Debug, Default)]
 pub struct StackNet {
-    pub(super) shared: Arc<Mutex<Shared>>,
+    pub(super) directory: Directory,
+    /// The ends of connections that lead nowhere.
+    pulled: Arc<Mutex<BTreeSet<SocketAddr>>>,
 }
 
 impl StackNet {
-    pub(super) fn with<R>(&self, f: impl FnOnce(&mut Shared) -> R) -> R {
+    pub(super) fn pulled(&self) -> MutexGuard<'_, BTreeSet<SocketAddr>> {
         // One thread runs everything, so the lock is never waited for.
-        f(&mut self.shared.lock().unwrap_or_else(PoisonError::into_inner))
+        self.pulled.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -56,13 +52,8 @@ impl Net for StackNet {
     }
 
     async fn connect(&self, host: &str, port: u16) -> io::Result<Stream> {
-        let ip = match host.parse() {
-            Ok(ip) => ip,
-            Err(_) => self
-                .with(|shared| shared.names.get(host).copied())
-                .ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "no host of this name"))?,
-        };
-        let inner = TcpStream::connect(SocketAddr::new(ip, port)).await?;
+        let address = self.directory.resolve(host, port)?;
+        let inner = TcpStream::connect(address).await?;
         Ok(Stream::new(inner, self.clone()))
     }
 }
@@ -122,7 +113,7 @@ struct StackPlug {
 
 impl Plug for StackPlug {
     fn pull(&self) {
-        self.net.with(|shared| shared.pulled.extend(self.end));
+        self.net.pulled().extend(self.end);
     }
 }
 
