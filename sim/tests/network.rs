@@ -364,6 +364,15 @@ fn a_pulled_plug_tells_nobody() {
 }
 
 #[test]
+#[should_panic(expected = "a spawned task panicked")]
+fn a_panic_on_a_host_ends_the_run() {
+    let (mut network, _) = stack(15);
+    let host = network.add_host("a", HostTime::default()).unwrap();
+    network.spawn(host, async { panic!("on purpose") });
+    run_for(&mut network, seconds(1));
+}
+
+#[test]
 fn hosts_clocks_run_at_their_own_speed() {
     let (mut network, _) = stack(13);
     let right = network.add_host("right", HostTime::default()).unwrap();

@@ -9,9 +9,10 @@
 
 mod common;
 
-use common::rig::{TOKEN, rig, rig_with};
-use common::{millis, seconds, stack};
+use common::rig::{TOKEN, rig, rig_set, rig_with};
+use common::{Notes, millis, seconds, stack};
 use serde_json::json;
+use tokio::io::AsyncReadExt as _;
 use tracing::Level;
 use tradewire_sim::client::{Call, Command, TransportChoice};
 use tradewire_sim::net::{HostTime, Network as _};
@@ -309,6 +310,32 @@ fn a_nodes_wall_is_its_own() {
             .unwrap()
             .starts_with("2026-01-15T13:30:0"),
         "{trade}"
+    );
+}
+
+#[test]
+fn a_node_looks_for_its_redis_on_the_network() {
+    let mut rig = rig_set(14, &["--redis-url=redis://redis:6379".to_owned()]);
+    let redis = rig.world.add_host("redis").unwrap();
+    let (said, heard) = (Notes::new(), Notes::new());
+    let (noted, read) = (said.clone(), heard.clone());
+    rig.world.run_for(seconds(5));
+    rig.world.serve(redis, 6_379, move |mut stream| {
+        noted.add(());
+        let read = read.clone();
+        async move {
+            let mut buffer = [0; 1_000];
+            while let Ok(count @ 1..) = stream.read(&mut buffer).await {
+                read.add(String::from_utf8_lossy(&buffer[..count]).into_owned());
+            }
+        }
+    });
+    rig.world.run_for(seconds(10));
+    assert!(said.len() > 0, "it connects once somebody listens");
+    let heard = heard.all().concat();
+    assert!(
+        heard.contains("HELLO") || heard.contains("PING"),
+        "{heard:?}"
     );
 }
 

@@ -5,12 +5,16 @@
 
 mod node;
 
+use std::convert::Infallible;
+use std::future::Future;
 use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 use tracing::subscriber::DefaultGuard;
+use tradewire_server::net::{Listener as _, Net};
 
 use crate::balancer::Balancer;
 use crate::client::{Profile, Remote, Session};
@@ -102,6 +106,29 @@ impl<W: Network> World<W> {
     /// When the network has no more hosts.
     pub fn add_host(&mut self, name: &str) -> io::Result<HostId> {
         self.network.add_host(name, HostTime::default())
+    }
+
+    /// Has a host serve every connection to a port, as a Redis does. What must outlive the host, `serve`
+    /// keeps outside of it; a service that comes back does so on a new host of the same name.
+    pub fn serve<F, S>(&mut self, host: HostId, port: u16, mut serve: S)
+    where
+        F: Future<Output = ()> + Send + 'static,
+        S: FnMut(<W::Net as Net>::Stream) -> F + Send + 'static,
+    {
+        let (net, journal) = (self.network.net(), self.journal.clone());
+        self.network.spawn(host, async move {
+            let address = SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), port);
+            let served = async move {
+                let mut listener = net.bind(address).await?;
+                loop {
+                    let (stream, _) = listener.accept().await?;
+                    tokio::spawn(serve(stream));
+                }
+            };
+            let served: io::Result<Infallible> = served.await;
+            let Err(error) = served;
+            journal.line_of_host(format_args!("cannot serve on {address}: {error}"));
+        });
     }
 
     /// Puts a client on a host.

@@ -164,6 +164,14 @@ impl<W: Network> World<W> {
         }
     }
 
+    /// Asks a node to end its drain, as a second SIGTERM does.
+    pub fn hurry(&mut self, node: NodeId) {
+        if let Some(life) = &self.node(node).life {
+            // One that has just exited needs no asking.
+            let _ = life.shutdown.send(Shutdown::Now);
+        }
+    }
+
     /// Kills a node's process, as SIGKILL does. It stays in rotation: a balancer learns of it late.
     pub fn kill(&mut self, node: NodeId) {
         if let Some(host) = self.end(node, Observation::Killed) {

@@ -37,7 +37,13 @@ pub fn rig(seed: u64) -> Rig<Stack> {
 /// On the main network, with a node whose clocks are its own.
 pub fn rig_with(seed: u64, time: HostTime) -> Rig<Stack> {
     let (network, memory) = stack(seed);
-    rig_on(network, memory, seed, time)
+    rig_on(network, memory, seed, &[], time)
+}
+
+/// On the main network, with a node that has these settings.
+pub fn rig_set(seed: u64, flags: &[String]) -> Rig<Stack> {
+    let (network, memory) = stack(seed);
+    rig_on(network, memory, seed, flags, HostTime::default())
 }
 
 /// On the second network.
@@ -48,17 +54,23 @@ pub fn rig_on_turmoil(seed: u64) -> Rig<Turmoil> {
         max: millis(10),
     };
     let network = Turmoil::new(seed, millis(5), latency, Journal::new(memory.clone()));
-    rig_on(network.unwrap(), memory, seed, HostTime::default())
+    rig_on(network.unwrap(), memory, seed, &[], HostTime::default())
 }
 
-fn rig_on<W: Network>(network: W, memory: Memory, seed: u64, time: HostTime) -> Rig<W> {
+fn rig_on<W: Network>(
+    network: W,
+    memory: Memory,
+    seed: u64,
+    flags: &[String],
+    time: HostTime,
+) -> Rig<W> {
     let mut world = World::new(seed, network, Level::DEBUG);
     let watch = world.journal().watch();
     let node = world
         .add_node(NodeSettings {
             name: "node0".to_owned(),
             publish_token: TOKEN.to_owned(),
-            flags: Vec::new(),
+            flags: flags.to_vec(),
             time,
         })
         .unwrap();

@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
-use tokio::runtime::{Builder, RngSeed, Runtime};
+use tokio::runtime::{Builder, RngSeed, Runtime, UnhandledPanic};
 use tokio::time::{Instant, sleep_until};
 use tradewire_sim_entropy::{AlreadySimulated, Simulated};
 use turmoil_net::{EnterGuard, KernelConfig, Packet};
@@ -53,7 +53,7 @@ impl Default for StackSettings {
                 min: Duration::from_millis(1),
                 max: Duration::from_millis(15),
             },
-            hosts_max: 64,
+            hosts_max: 128,
         }
     }
 }
@@ -187,6 +187,8 @@ impl Network for Stack {
             .enable_time()
             .start_paused(true)
             .rng_seed(RngSeed::from_bytes(&seed))
+            // A task that panics ends the run: nobody waits for most of them.
+            .unhandled_panic(UnhandledPanic::ShutdownRuntime)
             .build()?;
         let booted = runtime.block_on(async { Instant::now() });
         self.net.directory.set(name, address);
