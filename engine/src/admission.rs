@@ -218,7 +218,7 @@ impl Engine {
         if self.asks_others() {
             self.claim(conn, entrant, effects);
         } else {
-            self.admit(conn, entrant, effects);
+            self.admit_alone(conn, entrant, effects);
         }
     }
 

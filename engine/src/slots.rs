@@ -82,9 +82,7 @@ impl Engine {
                 }
             }
             // As this node alone would decide; the slot is registered with the next renewal.
-            ClaimVerdict::Failed => {
-                self.admit(conn, entrant, effects);
-            }
+            ClaimVerdict::Failed => self.admit_alone(conn, entrant, effects),
             ClaimVerdict::Full => {
                 let max = self.config.limits.connections_per_user_max;
                 self.refuse(conn, Refusal::TooManyConnections { max }, effects);
@@ -128,6 +126,23 @@ impl Engine {
             && self.rounds.unreleased.len() < self.config.limits.connections_max as usize
         {
             self.rounds.unreleased.push((user, slot));
+        }
+    }
+
+    /// Lets a client in without the bus, if this node's own counts do.
+    ///
+    /// The slot that it left behind on another node is given back: that node may be gone, and until the
+    /// lease ends the client would be in excess itself.
+    pub(crate) fn admit_alone(&mut self, conn: ConnId, entrant: Entrant, effects: &mut Effects) {
+        let user = entrant.user.clone();
+        let replaces = entrant.auth.replaces.clone();
+        let left = replaces
+            .map(|socket| Slot::new(socket, &entrant.session))
+            .filter(|slot| self.holder(&user, slot).is_none());
+        if self.admit(conn, entrant, effects)
+            && let Some(slot) = left
+        {
+            self.release_slot(user, slot, effects);
         }
     }
 

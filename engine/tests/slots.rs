@@ -339,6 +339,21 @@ fn after_an_outage_slots_are_given_back_before_anyone_is_in_excess() {
 }
 
 #[test]
+fn what_clients_left_behind_elsewhere_is_given_back_after_an_outage() {
+    let mut node = node();
+    node.lost();
+    // Its former node is gone, and could not say so.
+    let left = c(9);
+    node.join(c(0), hello("ann").replacing(left));
+    // One that this node itself let in is given back once.
+    node.join(c(1), hello("ann").replacing(c(0)));
+    assert_eq!(
+        only(node.reached(), "bus release"),
+        ["bus release: ann socket-c9", "bus release: ann socket-c0",]
+    );
+}
+
+#[test]
 fn slots_that_are_not_held_here_are_no_ones() {
     let mut node = node();
     node.join_granted(c(0), hello("ann"));
