@@ -164,6 +164,22 @@ fn a_drained_node_tells_its_clients_and_they_come_back_by_themselves() {
 }
 
 #[test]
+fn a_second_signal_ends_the_drain_at_once() {
+    let mut rig = rig(15);
+    for index in 0..4 {
+        rig.client(&format!("c{index}"), "alice", TransportChoice::Websocket);
+    }
+    rig.until_connected("c3");
+    rig.world.run_for(seconds(1));
+    rig.world.drain(rig.node);
+    rig.world.run_for(millis(100));
+    rig.world.hurry(rig.node);
+    rig.until_ever(seconds(1), "node0", |what| {
+        *what == Observation::Exited { error: None }
+    });
+}
+
+#[test]
 fn a_refused_handshake_is_tried_again() {
     let mut rig = rig(8);
     rig.client("first", "alice", TransportChoice::Websocket);

@@ -148,14 +148,20 @@ impl<N: Net<Stream: Plugged>> Session<N> {
         }
     }
 
-    /// Does what it is told without a connection, until it is time to connect.
+    /// Does what it is told without a connection, until it is time to connect. The timers of a frozen page
+    /// fire once it is not frozen any more.
     async fn wait(&mut self, wait: Option<Duration>) -> Result<(), Gone> {
         let until = wait.map(|wait| Instant::now() + wait);
         loop {
+            let stalled = self.stalled;
             let command = tokio::select! {
                 biased;
                 command = told(&mut self.commands) => command,
-                () = at(until) => return Ok(()),
+                () = at(stalled), if stalled.is_some() => {
+                    self.thaw();
+                    continue;
+                }
+                () = at(until), if stalled.is_none() => return Ok(()),
             };
             // A reconnect that is due anyway is not hurried by the page.
             if let Command::Connect = command {
@@ -205,8 +211,7 @@ impl<N: Net<Stream: Plugged>> Session<N> {
                     continue;
                 }
                 () = at(stalled), if stalled.is_some() => {
-                    self.stalled = None;
-                    self.see(Observation::Resumed);
+                    self.thaw();
                     continue;
                 }
                 message = link.engine.next(), if stalled.is_none() => message,
@@ -249,16 +254,23 @@ impl<N: Net<Stream: Plugged>> Session<N> {
         );
         tokio::pin!(opening);
         loop {
+            let stalled = self.stalled;
             tokio::select! {
                 biased;
                 command = told(&mut self.commands) => {
                     self.obey(command, None)?;
                 }
-                opened = &mut opening => {
+                () = at(stalled), if stalled.is_some() => self.thaw(),
+                opened = &mut opening, if stalled.is_none() => {
                     return Ok(opened.unwrap_or_else(|_| Err("timeout".to_owned())));
                 }
             }
         }
+    }
+
+    fn thaw(&mut self) {
+        self.stalled = None;
+        self.see(Observation::Resumed);
     }
 
     fn auth(&self) -> String {

@@ -1,6 +1,7 @@
 //! One node on its embedded bus, clients on three hosts, two publishers, and faults of every kind, for 60
 //! simulated seconds.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use rand::rngs::StdRng;
@@ -79,6 +80,8 @@ struct Small<W: Network> {
     hosts: Vec<HostId>,
     clients: Vec<Remote>,
     publishers: Vec<Feed>,
+    /// The ways that are disturbed, by client host.
+    disturbed: BTreeMap<usize, Vec<(HostId, HostId)>>,
 }
 
 impl<W: Network> Small<W> {
@@ -117,6 +120,7 @@ impl<W: Network> Small<W> {
             hosts,
             clients,
             publishers,
+            disturbed: BTreeMap::new(),
         })
     }
 
@@ -128,32 +132,22 @@ impl<W: Network> Small<W> {
         if !matches!(action, Action::Publish(..)) {
             self.world.journal().line("world", format_args!("{action}"));
         }
-        let node = self.world.host_of(self.node);
-        let between = |host: usize| Some((*self.hosts.get(host)?, node?));
         match action {
-            Action::Cut(host) => {
-                if let Some((clients, node)) = between(host) {
-                    self.world.network().cut(clients, node);
-                    self.world.network().cut(node, clients);
-                }
-            }
+            Action::Cut(host) => self.disturb(host, |network, clients, node| {
+                network.cut(clients, node);
+                network.cut(node, clients);
+            }),
             Action::CutUp(host) => {
-                if let Some((clients, node)) = between(host) {
-                    self.world.network().cut(clients, node);
-                }
+                self.disturb(host, |network, clients, node| network.cut(clients, node));
             }
             Action::CutDown(host) => {
-                if let Some((clients, node)) = between(host) {
-                    self.world.network().cut(node, clients);
-                }
+                self.disturb(host, |network, clients, node| network.cut(node, clients));
             }
             Action::Hold(host) => {
-                if let Some((clients, node)) = between(host) {
-                    self.world.network().hold(clients, node);
-                }
+                self.disturb(host, |network, clients, node| network.hold(clients, node));
             }
             Action::Heal(host) => {
-                if let Some((clients, node)) = between(host) {
+                for (clients, node) in self.disturbed.remove(&host).unwrap_or_default() {
                     self.world.network().heal(clients, node);
                 }
             }
@@ -172,6 +166,18 @@ impl<W: Network> Small<W> {
             }
         }
         Ok(())
+    }
+
+    /// Disturbs the way between a client host and the node that runs now. What is healed later is that way,
+    /// also when the node has gone by then: what it sent last may still be on it.
+    fn disturb(&mut self, host: usize, how: impl FnOnce(&mut W, HostId, HostId)) {
+        if let (Some(clients), Some(node)) = (self.hosts.get(host), self.world.host_of(self.node)) {
+            how(self.world.network(), *clients, node);
+            self.disturbed
+                .entry(host)
+                .or_default()
+                .push((*clients, node));
+        }
     }
 
     fn tell(&self, client: usize, command: Command) {
