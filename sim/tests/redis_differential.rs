@@ -1,4 +1,14 @@
 //! The simulated Redis against a real redis-server: the same commands, the same replies, byte for byte.
+//!
+//! Where Redis leaves something to time or chance, both are kept from it, and nothing is compared loosely
+//! that could be exact:
+//! - scripts read the time from two keys that the steps set, instead of `TIME`; one test runs them as they
+//!   are and leaves out the digits of the time;
+//! - ids that Redis makes are compared by the order in which they appear (`redis/sides.rs`), and streams
+//!   are trimmed by bytes under ids that are given (`redis/trimming.rs`);
+//! - lives are long or over at once, and what is left of them is rounded; one test waits for some to end;
+//! - hashes keep their order however large they are (`redis/real.rs`), and of the patterns used no two
+//!   match one channel (`redis/steps.rs`), since real ones have an order that is drawn at the start.
 
 #![allow(
     clippy::unwrap_used,

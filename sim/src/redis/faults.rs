@@ -69,16 +69,16 @@ impl Redis {
     /// Ends at once: all connections are closed, and new ones as soon as they are served.
     pub fn stop(&self, loss: Loss) {
         self.set_activity(Activity::Stopped);
-        {
-            let mut core = self.core();
-            core.disconnect_all();
-            match loss {
-                Loss::Nothing => {}
-                Loss::Latest(span) => core.lose(span),
-                Loss::Everything => core.lose_everything(),
-            }
+        // First of all: no script may be half way.
+        let mut scripts = self.scripts();
+        scripts.forget();
+        let mut core = self.core();
+        core.disconnect_all();
+        match loss {
+            Loss::Nothing => {}
+            Loss::Latest(span) => core.lose(span),
+            Loss::Everything => core.lose_everything(),
         }
-        self.scripts().forget();
     }
 
     /// Begins another run after [`Self::stop`], which answers `LOADING` for so long.

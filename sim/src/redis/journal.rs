@@ -84,3 +84,62 @@ impl Journal {
         self.slices.clear();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::advance;
+
+    use super::super::keyspace::Value;
+    use super::*;
+
+    fn place(key: &'static str) -> Place {
+        (0, Bytes::from_static(key.as_bytes()))
+    }
+
+    fn entry(text: &'static str) -> Option<Entry> {
+        let value = Value::Text(Bytes::from_static(text.as_bytes()));
+        let expires = None;
+        Some(Entry { value, expires })
+    }
+
+    fn undone(journal: &mut Journal, span: Duration) -> Vec<(Place, Option<Bytes>)> {
+        let text = |entry: Entry| match entry.value {
+            Value::Text(text) => text,
+            Value::Hash(_) | Value::List(_) | Value::Stream(_) => Bytes::new(),
+        };
+        let undone = journal.undo(span).into_iter();
+        undone
+            .map(|(place, before)| (place, before.map(text)))
+            .collect()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn of_each_key_the_oldest_text_within_the_span_comes_back() {
+        let mut journal = Journal::new(Duration::from_secs(10));
+        for before in [None, entry("1"), entry("2"), entry("3")] {
+            journal.note(place("a"), || before);
+            advance(Duration::from_secs(1)).await;
+        }
+        journal.note(place("b"), || None);
+        let expected = [
+            (place("a"), Some(Bytes::from_static(b"2"))),
+            (place("b"), None),
+        ];
+        assert_eq!(undone(&mut journal, Duration::from_millis(2_500)), expected);
+        // Those are gone; the older ones are still there.
+        let rest = [(place("a"), None)];
+        assert_eq!(undone(&mut journal, Duration::from_secs(10)), rest);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn it_forgets_what_is_older_than_it_keeps() {
+        let mut journal = Journal::new(Duration::from_secs(1));
+        journal.note(place("a"), || None);
+        advance(Duration::from_secs(2)).await;
+        journal.note(place("b"), || None);
+        assert_eq!(journal.slices.len(), 1);
+        let mut none = Journal::new(Duration::ZERO);
+        none.note(place("a"), || None);
+        assert!(none.slices.is_empty());
+    }
+}

@@ -26,6 +26,7 @@ mod refusal;
 mod reply;
 mod resp;
 mod script;
+mod script_values;
 mod stream;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

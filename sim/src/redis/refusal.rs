@@ -19,8 +19,8 @@ pub(super) enum Refusal {
     NoAuth,
     #[error(
         "NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO \
-         <proto> AUTH <user> <pass> option can be used to authenticate the client and select the \
-         RESP protocol version at the same time"
+         AUTH <user> <pass> option can be used to authenticate the client and select the RESP \
+         protocol version at the same time"
     )]
     NoAuthHello,
     #[error("WRONGPASS invalid username-password pair or user is disabled.")]

@@ -188,7 +188,7 @@ impl Parser {
 
     /// Takes a line without its end. Its end is two bytes from the first carriage return on.
     fn line(&mut self, too_big: ProtocolError) -> Result<Option<Bytes>, ProtocolError> {
-        let Some(end) = self.buffer.iter().position(|byte| *byte == b'\r') else {
+        let Some(end) = self.end(b'\r') else {
             if self.buffer.len() > LINE_BYTES_MAX {
                 return Err(too_big);
             }
@@ -202,14 +202,15 @@ impl Parser {
         Ok(Some(line.freeze()))
     }
 
+    /// Where a line ends. One that has a zero byte has no end for Redis.
+    fn end(&self, mark: u8) -> Option<usize> {
+        let end = |byte: &u8| *byte == mark || *byte == 0;
+        let place = self.buffer.iter().position(end)?;
+        (self.buffer.get(place) == Some(&mark)).then_some(place)
+    }
+
     fn inline(&mut self) -> Result<Option<Vec<Bytes>>, ProtocolError> {
-        // A line that has a zero byte has no end for Redis.
-        let end = self
-            .buffer
-            .iter()
-            .position(|byte| matches!(byte, b'\n' | 0))
-            .filter(|end| self.buffer.get(*end) == Some(&b'\n'));
-        let Some(end) = end else {
+        let Some(end) = self.end(b'\n') else {
             if self.buffer.len() > LINE_BYTES_MAX {
                 return Err(ProtocolError::InlineTooBig);
             }

@@ -1,9 +1,10 @@
 -- What scripts find around them: Redis' tables and what of Lua's has no side effects.
--- Is given: what runs a command (its answer: whether it failed, and the reply), and what tells the place
--- in the user's script that runs. Returns what runs a script, the globals, and the scripts' environment.
-local invoke, place = ...
-local error, getmetatable, pcall, rawset, select, setmetatable, tostring, type, xpcall =
-  error, getmetatable, pcall, rawset, select, setmetatable, tostring, type, xpcall
+-- Is given: what runs a command and raises its error, what hands the error back instead, what reads an
+-- error that was raised so, and what tells which line of the user's script runs.
+-- Returns what runs a script, the globals, and the scripts' environment.
+local call, try, raised, place = ...
+local error, pcall, rawset, select, setmetatable, tostring, type, xpcall =
+  error, pcall, rawset, select, setmetatable, tostring, type, xpcall
 local find, match, sub = string.find, string.match, string.sub
 
 local function readonly(table)
@@ -39,17 +40,8 @@ local function reply_maker(make)
 end
 
 local redis = {
-  call = function(...)
-    local failed, reply = invoke(...)
-    if failed then
-      error(reply, 0)
-    end
-    return reply
-  end,
-  pcall = function(...)
-    local _, reply = invoke(...)
-    return reply
-  end,
+  call = call,
+  pcall = try,
   error_reply = reply_maker(function(text)
     return error_table(sub(text, 1, 1) == '-' and text or '-' .. text)
   end),
@@ -60,8 +52,9 @@ local redis = {
 
 -- Redis hands errors of commands to scripts as their text.
 local function caught(ok, problem, ...)
-  if not ok and type(problem) == 'table' then
-    return ok, problem.err
+  if not ok then
+    problem = raised(problem) or problem
+    return ok, type(problem) == 'table' and problem.err or problem
   end
   return ok, problem, ...
 end
@@ -69,7 +62,7 @@ end
 local globals = {
   _VERSION = _VERSION, assert = assert, error = error, ipairs = ipairs, next = next, pairs = pairs,
   rawequal = rawequal, rawget = rawget, rawset = rawset, select = select, tonumber = tonumber,
-  tostring = tostring, type = type, unpack = unpack, xpcall = xpcall,
+  tostring = tostring, type = type, unpack = unpack,
   pcall = function(...)
     return caught(pcall(...))
   end,
@@ -84,6 +77,7 @@ setmetatable(globals, {
 })
 
 local function located(problem)
+  problem = raised(problem) or problem
   if type(problem) ~= 'table' then
     problem = { err = 'ERR ' .. tostring(problem) }
   end

@@ -16,17 +16,12 @@ use super::core::{Caller, Core};
 use super::refusal::Refusal;
 use super::reply::Reply;
 use super::resp::integer;
+use super::script_values::{from_lua, to_lua};
 
 const SANDBOX: &str = include_str!("sandbox.lua");
 
 /// What scripts are called in messages.
 const NAME: &str = "@user_script";
-
-/// The most memory that scripts may take together.
-const MEMORY_MAX: usize = 256 << 20;
-
-/// How deep a script's answer may be nested.
-const DEPTH_MAX: usize = 128;
 
 /// Why scripts cannot be run at all: a fault of the sandbox, not of a script.
 #[derive(Debug, thiserror::Error)]
@@ -48,21 +43,32 @@ impl Scripts {
     pub(super) fn new(core: &Arc<Mutex<Core>>) -> Result<Self, SandboxError> {
         let libraries = StdLib::STRING | StdLib::TABLE | StdLib::MATH;
         let lua = Lua::new_with(libraries, LuaOptions::new().catch_rust_panics(false))?;
-        lua.set_memory_limit(MEMORY_MAX)?;
         let core = Arc::clone(core);
         let string_library: Table = lua.globals().get("string")?;
         let format: Function = string_library.get("format")?;
-        let invoke = lua.create_function(move |lua, args: MultiValue| {
-            let reply = match words(&args, &format)? {
+        let answer = move |args: &MultiValue| -> mlua::Result<Reply> {
+            Ok(match words(args, &format)? {
                 Ok(args) => call(&core, &args),
                 Err(refusal) => refusal.into(),
-            };
-            let failed = matches!(reply, Reply::Error(_));
-            Ok((failed, to_lua(lua, &reply)?))
+            })
+        };
+        let answer = Arc::new(answer);
+        let tried = Arc::clone(&answer);
+        // Called from Rust they do not take the place of the script that calls them last of all: its
+        // line would be lost.
+        let call = lua.create_function(move |lua, args: MultiValue| {
+            let reply = answer(&args)?;
+            if let Reply::Error(said) = reply {
+                return Err(mlua::Error::external(Raised(said)));
+            }
+            to_lua(lua, &reply)
         })?;
+        let try_call =
+            lua.create_function(move |lua, args: MultiValue| to_lua(lua, &tried(&args)?))?;
+        let raised = lua.create_function(|lua, problem: LuaValue| raised(lua, &problem))?;
         let place = lua.create_function(|lua, ()| Ok(line(lua)))?;
         let sandbox = lua.load(SANDBOX).set_name("@sandbox");
-        let (run, globals, environment) = sandbox.call((invoke, place))?;
+        let (run, globals, environment) = sandbox.call((call, try_call, raised, place))?;
         Ok(Self {
             lua,
             loaded: BTreeMap::new(),
@@ -154,6 +160,26 @@ impl Scripts {
     }
 }
 
+/// A command's error on its way through a script.
+#[derive(Debug, thiserror::Error)]
+#[error("{}", String::from_utf8_lossy(.0))]
+struct Raised(Bytes);
+
+/// What Redis' scripts have instead of what was raised, if a command's error was.
+fn raised(lua: &Lua, problem: &LuaValue) -> mlua::Result<LuaValue> {
+    let LuaValue::Error(error) = problem else {
+        return Ok(LuaValue::Nil);
+    };
+    let mut error: &mlua::Error = error;
+    while let mlua::Error::CallbackError { cause, .. } = error {
+        error = cause;
+    }
+    match error.downcast_ref::<Raised>() {
+        Some(Raised(said)) => to_lua(lua, &Reply::Error(said.clone())),
+        None => Ok(LuaValue::Nil),
+    }
+}
+
 /// Why a text is no script.
 fn refused_text(error: &mlua::Error) -> Reply {
     let message = if let mlua::Error::SyntaxError { message, .. } = error {
@@ -220,94 +246,6 @@ fn call(core: &Mutex<Core>, args: &[Bytes]) -> Reply {
     reply
 }
 
-/// What a script gets as a reply: always the old protocol's.
-fn to_lua(lua: &Lua, reply: &Reply) -> mlua::Result<LuaValue> {
-    let list = |items: &mut dyn Iterator<Item = &Reply>| {
-        let table = lua.create_table()?;
-        for item in items {
-            table.raw_push(to_lua(lua, item)?)?;
-        }
-        Ok(LuaValue::Table(table))
-    };
-    let named = |name: &str, text: &[u8]| {
-        let table = lua.create_table()?;
-        table.raw_set(name, lua.create_string(text)?)?;
-        Ok(LuaValue::Table(table))
-    };
-    match reply {
-        Reply::Status(text) => named("ok", text),
-        Reply::Error(text) => named("err", text),
-        // Lua has no other numbers.
-        #[expect(clippy::cast_precision_loss, reason = "as in Redis")]
-        Reply::Int(number) => Ok(LuaValue::Number(*number as f64)),
-        Reply::Bulk(bytes) => Ok(LuaValue::String(lua.create_string(bytes)?)),
-        Reply::Null | Reply::NullArray => Ok(LuaValue::Boolean(false)),
-        Reply::Array(items) | Reply::Push(items) | Reply::Each(items) => list(&mut items.iter()),
-        Reply::Map(pairs) => list(&mut pairs.iter().flat_map(|(key, value)| [key, value])),
-        Reply::Pairs(pairs) => {
-            let table = lua.create_table()?;
-            for (key, value) in pairs {
-                table.raw_push(list(&mut [key, value].into_iter())?)?;
-            }
-            Ok(LuaValue::Table(table))
-        }
-    }
-}
-
-/// What a client gets of what a script returns.
-fn from_lua(value: &LuaValue, depth: usize) -> Reply {
-    if let LuaValue::String(text) = value {
-        Reply::Bulk(Bytes::copy_from_slice(&text.as_bytes()))
-    } else if let LuaValue::Integer(number) = value {
-        Reply::Int(*number)
-    } else if let LuaValue::Number(number) = value {
-        Reply::Int(truncated(*number))
-    } else if let LuaValue::Boolean(true) = value {
-        Reply::Int(1)
-    } else if let LuaValue::Table(table) = value {
-        from_table(table, depth)
-    } else {
-        Reply::Null
-    }
-}
-
-/// As a processor truncates: what does not fit is the least number.
-fn truncated(number: f64) -> i64 {
-    const BEYOND: f64 = 9_223_372_036_854_775_808.0;
-    if (-BEYOND..BEYOND).contains(&number) {
-        #[expect(clippy::cast_possible_truncation, reason = "it fits")]
-        let whole = number as i64;
-        whole
-    } else {
-        i64::MIN
-    }
-}
-
-fn from_table(table: &Table, depth: usize) -> Reply {
-    if depth >= DEPTH_MAX {
-        return Reply::error("ERR reached lua stack limit");
-    }
-    let text = |name: &str| match table.raw_get(name) {
-        Ok(LuaValue::String(text)) => Some(Bytes::copy_from_slice(&text.as_bytes())),
-        Ok(_) | Err(_) => None,
-    };
-    if let Some(error) = text("err") {
-        return Reply::Error(error);
-    }
-    if let Some(status) = text("ok") {
-        return Reply::Status(status);
-    }
-    let mut items = Vec::new();
-    // The first nil ends it.
-    for place in 1.. {
-        match table.raw_get(place) {
-            Ok(LuaValue::Nil) | Err(_) => break,
-            Ok(item) => items.push(from_lua(&item, depth + 1)),
-        }
-    }
-    Reply::Array(items)
-}
-
 /// What a client is told of a script that failed.
 fn failed(name: &str, problem: &LuaValue) -> Reply {
     let LuaValue::Table(problem) = problem else {
@@ -324,4 +262,72 @@ fn failed(name: &str, problem: &LuaValue) -> Reply {
     Reply::Error(Bytes::from(
         [error, place.unwrap_or_default().into_bytes()].concat(),
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Settings;
+    use super::*;
+
+    fn answer(text: &str) -> Reply {
+        let core = Arc::new(Mutex::new(Core::new(Settings::default())));
+        let mut scripts = Scripts::new(&core).unwrap();
+        let Reply::Bulk(name) = scripts.load(text.as_bytes()) else {
+            panic!("{text}");
+        };
+        let caller = Caller {
+            client: 1,
+            db: 0,
+            in_script: false,
+        };
+        let words = [
+            Bytes::from_static(b"EVALSHA"),
+            name,
+            Bytes::from_static(b"0"),
+        ];
+        scripts
+            .run(&core, caller, &words)
+            .unwrap_or_else(Reply::from)
+    }
+
+    #[test]
+    fn nothing_of_the_host_is_within_reach() {
+        for outside in [
+            "os",
+            "io",
+            "debug",
+            "package",
+            "require",
+            "print",
+            "load",
+            "loadstring",
+            "dofile",
+            "getfenv",
+            "setfenv",
+            "collectgarbage",
+            "newproxy",
+            "coroutine",
+            "_G",
+            "xpcall",
+        ] {
+            let Reply::Error(said) = answer(&format!("return {outside}")) else {
+                panic!("{outside} is there");
+            };
+            assert!(
+                said.starts_with(b"ERR user_script:1: Script attempted"),
+                "{said:?}"
+            );
+        }
+        assert_eq!(answer("return math.random"), Reply::Null);
+        assert_eq!(answer("return math.floor(1.5)"), Reply::Int(1));
+    }
+
+    #[test]
+    fn an_answer_that_holds_itself_has_an_end() {
+        let mut reply = answer("local t = {} t[1] = t return t");
+        while let Reply::Array(mut items) = reply {
+            reply = items.remove(0);
+        }
+        assert_eq!(reply, Reply::error("ERR reached lua stack limit"));
+    }
 }

@@ -48,7 +48,7 @@ fn pieces() -> impl Strategy<Value = Vec<u8>> {
             "\"",
             "'",
             "PING",
-            "get",
+            "hget",
             " ",
             "\0",
             "*99999999999\r\n",
@@ -389,19 +389,20 @@ fn keys_expire_alike() {
     let real = RealRedis::start();
     let compare = async {
         let mut sides = Sides::new(&real, &[]).await?;
-        for words in [
-            &["SET", "short", "1", "PX", "30"][..],
-            &["SET", "kept", "1", "PX", "30"],
+        // In one piece, so that none of it comes too late on one side.
+        let begin = [
+            &["SET", "short", "1", "PX", "200"][..],
+            &["SET", "kept", "1", "PX", "200"],
             &["SET", "kept", "2"],
             &["HSET", "hash", "a", "1"],
-            &["PEXPIRE", "hash", "30"],
+            &["PEXPIRE", "hash", "200"],
             &["HSET", "hash", "b", "2"],
             &["LPUSH", "list", "a"],
-            &["PEXPIRE", "list", "30"],
+            &["PEXPIRE", "list", "200"],
             &["PEXPIRE", "list", "100000"],
-        ] {
-            sides.both(1, words).await?;
-        }
+        ];
+        let begin: Vec<u8> = begin.iter().flat_map(|words| request(words)).collect();
+        sides.both_bytes(1, &begin).await?;
         let deadline = Instant::now() + PATIENCE;
         loop {
             let (simulated, real) = sides.ask_both(&["EXISTS", "short", "hash"]).await;

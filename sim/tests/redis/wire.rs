@@ -18,7 +18,7 @@ pub(crate) enum Frame {
     /// `$-1` or `*-1`, by its first byte.
     None(u8),
     /// `*`, `%` or `>`, and the items.
-    Items(u8, Vec<Frame>),
+    Items(u8, Vec<Self>),
 }
 
 impl std::fmt::Debug for Frame {
@@ -116,7 +116,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
             Frame::Items(b'*', items) => {
                 items[..] == [Frame::Bulk(b"pong".to_vec()), Frame::Bulk(self.marker())]
             }
-            _ => false,
+            Frame::Line(..) | Frame::None(_) | Frame::Items(..) => false,
         }
     }
 
