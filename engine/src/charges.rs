@@ -109,9 +109,9 @@ impl Engine {
         } = *waiting;
         self.deadlines.unset(until, Due::Charge(request));
         let wait = match verdict {
-            ChargeVerdict::Admitted => None,
-            // As this node alone would decide.
-            ChargeVerdict::Failed => self.wait_for(number, call),
+            // Another connection's call may have been counted here meanwhile, and the bus may have
+            // forgotten what came before: what this node knows holds in any case.
+            ChargeVerdict::Admitted | ChargeVerdict::Failed => self.wait_for(number, call),
             ChargeVerdict::Refused { wait } => Some(wait),
         };
         if let Some(wait) = wait {

@@ -152,6 +152,31 @@ fn calls_of_one_user_on_two_connections_wait_apart() {
 }
 
 #[test]
+fn a_bus_that_forgot_calls_does_not_lift_this_nodes_own_limit() {
+    let mut node = Node::in_contact(|limits| limits.watchlist_calls_max = 3);
+    for conn in [c(0), c(1)] {
+        node.join_granted(conn, hello("ann"));
+        node.emit(conn, watch(&["A"]));
+        node.answer_fetches();
+    }
+    let asked = |lines: Vec<String>| -> u64 {
+        let line = lines[0].strip_prefix("bus charge r").unwrap();
+        line.split(':').next().unwrap().parse().unwrap()
+    };
+    let one = asked(node.emit(c(0), watch(&["B"])));
+    let two = asked(node.emit(c(1), watch(&["C"])));
+    assert_eq!(
+        node.charged(one, Admitted)[0],
+        "send c0 subscription:confirmed watchlist [B]"
+    );
+    assert_eq!(
+        node.charged(two, Admitted),
+        refused("c1", 60_000),
+        "the fourth that this node admits within a window"
+    );
+}
+
+#[test]
 fn what_is_sent_behind_a_call_keeps_its_order() {
     let mut node = node();
     assert_eq!(

@@ -1,8 +1,10 @@
-//! The real server in a deterministic cluster simulation.
+//! Clusters of Tradewire under faults from a seed, on two levels, and the oracle that judges both.
 //!
-//! [`world::World`] holds server nodes, clients and publishers on a simulated network ([`net`]) under a
-//! simulated clock. Everything that a run does follows from its seed; [`journal::Journal`] is the
-//! byte-for-byte log of it. The server is the one that production runs.
+//! [`engines`] is a cluster of bare engines on a modelled bus, without bytes or async: it searches wide.
+//! [`world`] holds real server nodes, clients and publishers on a simulated network ([`net`]) under a
+//! simulated clock, with a simulated [`redis`]: the server is the one that production runs, and
+//! [`journal::Journal`] is the byte-for-byte log. [`oracle`] knows the guarantees and nothing of how a
+//! cluster is made; [`swarm`] runs many seeds. Everything that a run does follows from its seed.
 //!
 //! `sim/README.md` lists every source of chance and time, and how each is closed.
 
@@ -11,12 +13,15 @@ mod tracing_lines;
 
 pub mod balancer;
 pub mod client;
+pub mod engines;
 pub mod journal;
 pub mod net;
 pub mod observation;
+pub mod oracle;
 pub mod publisher;
 pub mod redis;
 pub mod scenarios;
+pub mod swarm;
 pub mod world;
 
 pub use http_client::PORT;

@@ -1,86 +1,193 @@
-//! `tradewire-sim`: arguments only.
+//! The command line: arguments, output and exit codes.
+//!
+//! 0: every promise was kept. 1: a guarantee was violated. 2: a wrong call, or a run that could not be made.
+//! 3: what must come about did not. 4: a crash. 5: a swarm that was large enough did not come into every
+//! situation.
 
 use std::io::{BufWriter, ErrorKind, Write as _};
+use std::ops::Range;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
-use clap::{Parser, Subcommand};
+use clap::{Parser, Subcommand, ValueEnum};
+use tradewire_sim::engines::Story;
 use tradewire_sim::journal::Journal;
+use tradewire_sim::oracle::Situation;
 use tradewire_sim::scenarios::{NetworkKind, RunError, Scenario};
+use tradewire_sim::swarm::{self, Level};
+
+/// A run could not be made.
+const NOT_RUN: u8 = 2;
 
 /// Something in the run panicked.
-const CRASHED: u8 = 3;
+const CRASHED: u8 = 4;
 
 /// Whether anything panicked: a runtime catches what its tasks do, and goes on.
 static PANICKED: AtomicBool = AtomicBool::new(false);
 
-// The doc comments below are the words of `--help`.
-#[derive(Parser)]
-#[command(
-    name = "tradewire-sim",
-    version,
-    about = "Runs the real server in a deterministic simulation."
-)]
+/// Clusters of Tradewire under faults from a seed, and the oracle that judges them.
+#[derive(Debug, Parser)]
+#[command(version)]
 struct Arguments {
     #[command(subcommand)]
-    command: What,
+    command: Command,
 }
 
-#[derive(Subcommand)]
-enum What {
-    /// Run one scenario and print its log, which depends on nothing but the seed and the build
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Say which scenarios and levels there are, and which situations a swarm must come into.
+    List,
+    /// Run one seed and tell its story, which depends on nothing but the seed and the build.
     Run {
-        /// What everything that is left to chance is drawn from
+        /// The seed.
         #[arg(long)]
         seed: u64,
-        /// Which scenario, see list
+        /// What is simulated.
+        #[arg(long, value_enum, default_value_t = Simulated::Server)]
+        level: Simulated,
+        /// Of real servers: which scenario, see list.
         #[arg(long, default_value = "small", value_parser = scenario)]
         scenario: Scenario,
-        /// How many clients there are
+        /// Of bare engines: tell everything that they are told and say, too.
+        #[arg(long)]
+        frames: bool,
+        /// Of real servers: how many clients there are.
         #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..=1_000))]
         clients: u16,
-        /// Which network it runs on: stack, where connections outlive partitions, or turmoil
-        #[arg(long, default_value = "stack", value_parser = network)]
-        network: NetworkKind,
+        /// Of real servers: where connections outlive partitions, or not.
+        #[arg(long, value_enum, default_value_t = NetworkName::Stack)]
+        network: NetworkName,
     },
-    /// List the scenarios
-    List,
+    /// Run many seeds and stop at the first that fails.
+    Swarm {
+        /// What is simulated.
+        #[arg(long, value_enum, default_value_t = LevelName::Engine)]
+        level: LevelName,
+        /// The seeds, as FIRST..END; END is not run.
+        #[arg(long, value_parser = seeds)]
+        seeds: Range<u64>,
+        /// How many run at once.
+        #[arg(long, default_value_t = 1)]
+        jobs: u16,
+    },
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Simulated {
+    /// Bare engines on a modelled bus.
+    Engine,
+    /// Real servers on a simulated network.
+    Server,
 }
 
 fn scenario(name: &str) -> Result<Scenario, String> {
     Scenario::named(name).ok_or_else(|| "there is no such scenario, see list".to_owned())
 }
 
-fn network(name: &str) -> Result<NetworkKind, String> {
-    match name {
-        "stack" => Ok(NetworkKind::Stack),
-        "turmoil" => Ok(NetworkKind::Turmoil),
-        _ => Err("give stack or turmoil".to_owned()),
-    }
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum NetworkName {
+    /// TCP with retransmission and backpressure.
+    Stack,
+    /// The turmoil crate's.
+    Turmoil,
 }
 
-fn main() -> ExitCode {
-    match Arguments::parse().command {
-        What::Run {
-            seed,
-            scenario,
-            clients,
-            network,
-        } => simulate(seed, scenario, clients.into(), network),
-        What::List => {
-            let mut out = std::io::stdout().lock();
-            for scenario in Scenario::ALL {
-                // A reader that went away, as `head` does, is no failure.
-                let _ = writeln!(out, "{}", scenario.name());
-            }
-            ExitCode::SUCCESS
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum LevelName {
+    /// Bare engines on a modelled bus.
+    Engine,
+}
+
+impl From<LevelName> for Level {
+    fn from(name: LevelName) -> Self {
+        match name {
+            LevelName::Engine => Self::Engine,
         }
     }
 }
 
+fn seeds(text: &str) -> Result<Range<u64>, String> {
+    let wrong = || format!("`{text}` is not FIRST..END, as in 0..100");
+    let (first, end) = text.split_once("..").ok_or_else(wrong)?;
+    let range = first.parse().map_err(|_| wrong())?..end.parse().map_err(|_| wrong())?;
+    if range.is_empty() {
+        Err(format!("{text} has no seeds"))
+    } else {
+        Ok(range)
+    }
+}
+
+fn main() -> ExitCode {
+    let code = match Arguments::parse().command {
+        Command::List => list(),
+        Command::Run {
+            seed,
+            level: Simulated::Engine,
+            frames,
+            ..
+        } => run_engines(seed, frames),
+        Command::Run {
+            seed,
+            level: Simulated::Server,
+            scenario,
+            clients,
+            network,
+            ..
+        } => {
+            let network = match network {
+                NetworkName::Stack => NetworkKind::Stack,
+                NetworkName::Turmoil => NetworkKind::Turmoil,
+            };
+            run_servers(seed, scenario, clients.into(), network)
+        }
+        Command::Swarm { level, seeds, jobs } => {
+            let level = Level::from(level);
+            let report = swarm::swarm(level, seeds.start, seeds.end, usize::from(jobs));
+            print(&report.words(level));
+            report.code()
+        }
+    };
+    ExitCode::from(code)
+}
+
+/// Whoever reads this, as `head` does, may be gone.
+fn print(text: &str) {
+    let _ = std::io::stdout().lock().write_all(text.as_bytes());
+}
+
+fn list() -> u8 {
+    let mut text = String::new();
+    for level in Level::ALL {
+        text.push_str(&format!("level {}: {}\n", level.name(), level.words()));
+    }
+    for scenario in Scenario::ALL {
+        text.push_str(&format!("scenario {}\n", scenario.name()));
+    }
+    for situation in Situation::ALL {
+        text.push_str(&format!("situation: {situation}\n"));
+    }
+    print(&text);
+    0
+}
+
+fn run_engines(seed: u64, frames: bool) -> u8 {
+    let mut out = BufWriter::new(std::io::stdout());
+    let (verdict, _) = Level::Engine.run(seed, Story::to(&mut out, frames));
+    let code = match verdict {
+        Ok(()) => 0,
+        Err(failure) => {
+            // As in `print`.
+            let _ = writeln!(out, "seed {seed} {failure}");
+            failure.code()
+        }
+    };
+    let _ = out.flush();
+    code
+}
+
 /// Runs on a thread that has drawn nothing yet, in a process that runs nothing else.
-fn simulate(seed: u64, scenario: Scenario, clients: usize, network: NetworkKind) -> ExitCode {
+fn run_servers(seed: u64, scenario: Scenario, clients: usize, network: NetworkKind) -> u8 {
     let usual = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
         PANICKED.store(true, Ordering::Relaxed);
@@ -95,17 +202,15 @@ fn simulate(seed: u64, scenario: Scenario, clients: usize, network: NetworkKind)
         return fail(&"something panicked, see above", CRASHED);
     }
     match ran {
-        Ok(Ok(Ok(_))) => ExitCode::SUCCESS,
-        Ok(Ok(Err(RunError::Log(error)))) if error.kind() == ErrorKind::BrokenPipe => {
-            ExitCode::SUCCESS
-        }
-        Ok(Ok(Err(error))) => fail(&error, 1),
+        Ok(Ok(Ok(_))) => 0,
+        Ok(Ok(Err(RunError::Log(error)))) if error.kind() == ErrorKind::BrokenPipe => 0,
+        Ok(Ok(Err(error))) => fail(&error, NOT_RUN),
         Ok(Err(_)) => fail(&"the run ended early", CRASHED),
-        Err(error) => fail(&error, 1),
+        Err(error) => fail(&error, NOT_RUN),
     }
 }
 
-fn fail(error: &dyn std::fmt::Display, code: u8) -> ExitCode {
+fn fail(error: &dyn std::fmt::Display, code: u8) -> u8 {
     let _ = writeln!(std::io::stderr(), "tradewire-sim: {error}");
-    ExitCode::from(code)
+    code
 }

@@ -237,7 +237,7 @@ mod tests {
         for after in 0..=10 {
             assert_eq!(ids(&stream, after), (after + 1..=10).collect::<Vec<_>>());
         }
-        assert_eq!(ids(&Stream::default(), 0), []);
+        assert_eq!(ids(&Stream::default(), 0), Vec::<u64>::new());
     }
 
     #[test]

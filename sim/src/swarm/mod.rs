@@ -1,0 +1,118 @@
+//! Many seeds of one level: run in parallel, counted, stopped at the first failure.
+//!
+//! A run's verdict depends on its seed and the build alone, so which thread takes which seed does not
+//! matter; when several fail, the lowest is told.
+
+mod report;
+
+pub use report::{Failure, Report};
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use indicatif::{ProgressBar, ProgressStyle};
+
+use crate::engines::{self, Outcome, Story};
+use crate::oracle::Guarantee;
+
+/// Seeds from which on a swarm must have come into every situation.
+pub const SUFFICIENT: u64 = 500;
+
+/// What is simulated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Level {
+    /// Bare engines on a modelled bus.
+    Engine,
+}
+
+impl Level {
+    /// All of them.
+    pub const ALL: &'static [Self] = &[Self::Engine];
+
+    /// The name by which it is asked for.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Engine => "engine",
+        }
+    }
+
+    /// What it is.
+    #[must_use]
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Engine => "bare engines on a modelled bus: no bytes, no async, fast",
+        }
+    }
+
+    /// Runs one seed; a panic is a finding like any other.
+    ///
+    /// # Errors
+    /// Says what came of it when it is not what was promised.
+    pub fn run(self, seed: u64, story: Story<'_>) -> (Result<(), Failure>, Option<Outcome>) {
+        let run = || match self {
+            Self::Engine => engines::run(seed, story),
+        };
+        match catch_unwind(AssertUnwindSafe(run)) {
+            Ok(outcome) => {
+                let verdict = match &outcome.verdict {
+                    Ok(()) => Ok(()),
+                    Err(violation) if violation.guarantee == Guarantee::Liveness => {
+                        Err(Failure::Stuck(violation.clone()))
+                    }
+                    Err(violation) => Err(Failure::Violated(violation.clone())),
+                };
+                (verdict, Some(outcome))
+            }
+            Err(panic) => {
+                let text = panic.downcast_ref::<String>().map(String::as_str);
+                let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
+                (
+                    Err(Failure::Crashed(
+                        text.unwrap_or("without a word").to_owned(),
+                    )),
+                    None,
+                )
+            }
+        }
+    }
+}
+
+/// Runs the seeds from `first` to before `end` on `jobs` threads.
+#[must_use]
+pub fn swarm(level: Level, first: u64, end: u64, jobs: usize) -> Report {
+    let bar = ProgressBar::new(end.saturating_sub(first));
+    if let Ok(style) = ProgressStyle::with_template("{bar:40} {pos}/{len} seeds, {eta} left  {msg}")
+    {
+        bar.set_style(style);
+    }
+    let next = AtomicU64::new(first);
+    let stop = AtomicBool::new(false);
+    let report = Mutex::new(Report::default());
+    std::thread::scope(|scope| {
+        for _ in 0..jobs.max(1) {
+            scope.spawn(|| {
+                while !stop.load(Ordering::SeqCst) {
+                    let seed = next.fetch_add(1, Ordering::SeqCst);
+                    if seed >= end {
+                        return;
+                    }
+                    let (verdict, outcome) = level.run(seed, Story::silent());
+                    if verdict.is_err() {
+                        stop.store(true, Ordering::SeqCst);
+                    }
+                    bar.inc(1);
+                    let mut report = report
+                        .lock()
+                        .unwrap_or_else(std::sync::PoisonError::into_inner);
+                    report.add(seed, verdict, outcome.as_ref());
+                }
+            });
+        }
+    });
+    bar.finish_and_clear();
+    report
+        .into_inner()
+        .unwrap_or_else(std::sync::PoisonError::into_inner)
+}

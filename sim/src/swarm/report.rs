@@ -1,0 +1,137 @@
+//! What a swarm came to, in words and as an exit code.
+
+use core::fmt;
+
+use super::{Level, SUFFICIENT};
+use crate::engines::Outcome;
+use crate::oracle::{Situation, Situations, Violation};
+
+/// How a run failed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Failure {
+    /// It panicked.
+    Crashed(String),
+    /// What must come about did not.
+    Stuck(Violation),
+    /// A guarantee was violated.
+    Violated(Violation),
+}
+
+impl Failure {
+    /// The process's exit code: 2 is a wrong call.
+    #[must_use]
+    pub fn code(&self) -> u8 {
+        match self {
+            Self::Violated(_) => 1,
+            Self::Stuck(_) => 3,
+            Self::Crashed(_) => 4,
+        }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Crashed(text) => write!(f, "crashed: {text}"),
+            Self::Stuck(violation) => write!(f, "stuck: {violation}"),
+            Self::Violated(violation) => write!(f, "violated: {violation}"),
+        }
+    }
+}
+
+/// The exit code of a swarm that did not come into every situation.
+const NOT_REACHED: u8 = 5;
+
+/// A swarm's sums.
+#[derive(Clone, Debug, Default)]
+pub struct Report {
+    /// Runs that were finished.
+    pub runs: u64,
+    /// Inputs that the engines were given.
+    pub inputs: u64,
+    /// Simulated milliseconds.
+    pub simulated_ms: u64,
+    /// What came about.
+    pub situations: Situations,
+    /// The lowest seed that failed.
+    pub failure: Option<(u64, Failure)>,
+}
+
+impl Report {
+    pub(super) fn add(
+        &mut self,
+        seed: u64,
+        verdict: Result<(), Failure>,
+        outcome: Option<&Outcome>,
+    ) {
+        self.runs += 1;
+        if let Some(outcome) = outcome {
+            self.inputs += outcome.inputs;
+            self.simulated_ms += outcome.simulated_ms;
+            self.situations.add(&outcome.situations);
+        }
+        if let Err(failure) = verdict
+            && self
+                .failure
+                .as_ref()
+                .is_none_or(|(lowest, _)| seed < *lowest)
+        {
+            self.failure = Some((seed, failure));
+        }
+    }
+
+    /// Situations that a swarm of this size should have come into and has not.
+    #[must_use]
+    pub fn missing(&self) -> Vec<Situation> {
+        if self.runs < SUFFICIENT {
+            Vec::new()
+        } else {
+            self.situations.missing()
+        }
+    }
+
+    /// The process's exit code.
+    #[must_use]
+    pub fn code(&self) -> u8 {
+        match &self.failure {
+            Some((_, failure)) => failure.code(),
+            None if self.missing().is_empty() => 0,
+            None => NOT_REACHED,
+        }
+    }
+
+    /// The report in words.
+    #[must_use]
+    pub fn words(&self, level: Level) -> String {
+        let mut words = format!(
+            "{} runs, {} inputs, {} simulated seconds\n",
+            self.runs,
+            self.inputs,
+            self.simulated_ms / 1000
+        );
+        for situation in Situation::ALL {
+            words.push_str(&format!(
+                "{:>10}  {situation}\n",
+                self.situations.get(*situation)
+            ));
+        }
+        for situation in self.missing() {
+            words.push_str(&format!("never: {situation}\n"));
+        }
+        if let Some((seed, failure)) = &self.failure {
+            words.push_str(&format!(
+                "seed {seed} {failure}\nreproduce: {}\n",
+                reproduce(level, *seed)
+            ));
+        }
+        words
+    }
+}
+
+/// The command that runs a seed again.
+pub(super) fn reproduce(level: Level, seed: u64) -> String {
+    format!(
+        "cargo run --release -p tradewire-sim -- run --level {} --seed {seed}",
+        level.name()
+    )
+}
