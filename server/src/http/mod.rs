@@ -1,5 +1,6 @@
 //! HTTP: the routes, who may call them from a browser, and the way to socketioxide.
 
+mod dashboard;
 mod health;
 pub(crate) mod problem;
 pub(crate) mod publish;
@@ -82,7 +83,7 @@ impl Web {
             .max_age(PREFLIGHT_MAX_AGE);
         Self {
             gate,
-            routes: routes(site),
+            routes: routes(site, config),
             origins,
             cors,
         }
@@ -133,11 +134,11 @@ fn wants_websocket<B>(request: &Request<B>) -> bool {
     upgrade.is_some_and(|protocol| protocol.eq_ignore_ascii_case(b"websocket"))
 }
 
-fn routes(site: Arc<Site>) -> Router {
+fn routes(site: Arc<Site>, config: &Config) -> Router {
     let only_get = || async { Problem::method_not_allowed("GET, HEAD") };
     let only_post = || async { Problem::method_not_allowed("POST") };
     Router::new()
-        .route("/", get(welcome).fallback(only_get))
+        .merge(dashboard::routes(config))
         .route("/api/publish", post(publish::publish).fallback(only_post))
         .route("/health/live", get(health::live).fallback(only_get))
         .route("/health/ready", get(health::ready).fallback(only_get))
@@ -148,11 +149,6 @@ fn routes(site: Arc<Site>) -> Router {
         .route("/metrics", get(health::metrics).fallback(only_get))
         .fallback(|| async { Problem::new(StatusCode::NOT_FOUND, "There is no such route") })
         .with_state(site)
-}
-
-async fn welcome() -> &'static str {
-    "Tradewire: a Socket.IO server for live trading dashboards.\n\
-     Connect a socket.io-client to this address; GET /health/websocket tells how it is.\n"
 }
 
 /// The bearer token of a request.
