@@ -45,7 +45,7 @@ function Summary({ portfolio }: { portfolio: Portfolio }) {
         <dt>Total value</dt>
         <dd data-testid="total-value">{formatMoney(portfolio.totalValue)}</dd>
       </div>
-      <div>
+      <div className="day">
         <dt>Day change</dt>
         <dd>
           <Change by={portfolio.dayChange}>

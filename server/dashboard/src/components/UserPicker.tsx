@@ -19,6 +19,10 @@ export function UserPicker({ users, onPick }: Props) {
 
   return (
     <main className="picker">
+      <p className="brand">
+        <img src="/favicon.svg" alt="" width="24" height="24" />
+        Tradewire
+      </p>
       <h1>Whose dashboard?</h1>
       {users.length > 0 && (
         <>

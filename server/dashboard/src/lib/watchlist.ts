@@ -5,7 +5,7 @@ import { isSymbol } from '../websocket';
 /** What the server takes from one connection. */
 export const SYMBOLS_MAX = 500;
 
-export const FIRST_SYMBOLS = ['AAPL', 'TSLA', 'NVDA'];
+export const FIRST_SYMBOLS = ['AAPL', 'TSLA', 'NVDA', 'MSFT', 'AMZN', 'GOOGL', 'META', 'SPY'];
 
 const keyOf = (user: string) => `tradewire:watchlist:${user}`;
 

@@ -1,0 +1,7 @@
+// The unit tests: a false browser, and no network.
+
+import { defineConfig } from 'vitest/config';
+
+export default defineConfig({
+  test: { environment: 'happy-dom', include: ['tests/*.test.{ts,tsx}'], env: { TZ: 'UTC' } },
+});
