@@ -42,20 +42,24 @@ export function App() {
 function Dashboard({ user, onLeave }: { user: string; onLeave?: () => void }) {
   return (
     <>
-      <header className="top">
-        <h1>
-          <img src="/favicon.svg" alt="" width="24" height="24" />
-          Tradewire
-        </h1>
-        <ConnectionStatus />
-        {onLeave && (
-          <button type="button" className="quiet user" onClick={onLeave} aria-label={`User ${user}: choose another`}>
-            <span className="name">{user}</span>
-            <span className="change-user">Change</span>
-          </button>
-        )}
+      <header>
+        <div className="top">
+          <h1>
+            <img src="/favicon.svg" alt="" width="24" height="24" />
+            Tradewire
+          </h1>
+          <ConnectionStatus />
+          {onLeave && (
+            <button type="button" className="quiet user" onClick={onLeave}>
+              <span className="name">{user}</span>
+              <span className="change-user">
+                Change<span className="visually-hidden"> user</span>
+              </span>
+            </button>
+          )}
+        </div>
+        <StatusLine />
       </header>
-      <StatusLine />
       <main className="cards">
         <LivePortfolio />
         <LiveWatchlist user={user} />

@@ -29,9 +29,23 @@ test('what comes is shown once per frame, the newest of each symbol, to who watc
   expect(quotes.get('AAPL')).toMatchObject({ quote: quote('AAPL', 20), moved: 0, turn: 1 });
   expect(apple).toHaveBeenCalledTimes(1);
   expect(tesla).not.toHaveBeenCalled();
-  quotes.put(quote('AAPL', 19));
-  nextFrame();
-  expect(quotes.get('AAPL')).toMatchObject({ moved: -1, turn: 2 });
+});
+
+test('a price that moves is pointed out, unless it does so all the time', () => {
+  const quotes = new QuoteStore(() => now);
+  const moved = [
+    [0, 10],
+    [100, 11],
+    [150, 12],
+    [250, 12],
+    [350, 9],
+  ].map(([ms, price]) => {
+    now = ms ?? 0;
+    quotes.put(quote('AAPL', price ?? 0));
+    nextFrame();
+    return quotes.get('AAPL')?.moved;
+  });
+  expect(moved).toEqual([0, 1, 0, 0, -1]);
 });
 
 test('all of a frame is there before anybody is told', () => {

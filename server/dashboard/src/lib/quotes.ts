@@ -4,13 +4,15 @@
 import type { Quote } from '../websocket';
 import { oncePerFrame } from './frame';
 
+/** A price that changes more often than this is a blur already, and is not pointed out. */
+const CALM_MS = 95;
 /** How many prices a sparkline is made of, and how far they are apart. */
 const TRAIL_MAX = 60;
 const TRAIL_EVERY_MS = 1_000;
 
 export interface Tick {
   quote: Quote;
-  /** Against the price that was shown before. */
+  /** Against the price that was shown before; 0 also when that was shown too short a time ago. */
   moved: -1 | 0 | 1;
   /** How many prices were shown; changes with each one. */
   turn: number;
@@ -21,6 +23,7 @@ export interface Tick {
 export class QuoteStore {
   readonly #shown = new Map<string, Tick>();
   readonly #came = new Map<string, Quote>();
+  readonly #changed = new Map<string, number>();
   readonly #sampled = new Map<string, number>();
   readonly #watchers = new Map<string, Set<() => void>>();
   readonly #frame = oncePerFrame(() => this.#show());
@@ -39,6 +42,7 @@ export class QuoteStore {
   forget(symbol: string) {
     this.#came.delete(symbol);
     this.#shown.delete(symbol);
+    this.#changed.delete(symbol);
     this.#sampled.delete(symbol);
   }
 
@@ -61,7 +65,9 @@ export class QuoteStore {
     this.#came.clear();
     for (const [symbol, quote] of came) {
       const before = this.#shown.get(symbol);
-      const moved = before ? (Math.sign(quote.price - before.quote.price) as -1 | 0 | 1) : 0;
+      const isCalm = now - (this.#changed.get(symbol) ?? now) >= CALM_MS;
+      const moved = before && isCalm ? (Math.sign(quote.price - before.quote.price) as -1 | 0 | 1) : 0;
+      this.#changed.set(symbol, now);
       this.#shown.set(symbol, {
         quote,
         moved,
