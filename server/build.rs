@@ -6,7 +6,8 @@
 
 #![allow(
     clippy::print_stdout,
-    reason = "cargo is spoken to on the standard output"
+    clippy::disallowed_methods,
+    reason = "cargo is spoken to on the standard output, and speaks through the environment"
 )]
 
 use std::error::Error;

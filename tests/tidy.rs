@@ -33,7 +33,10 @@ fn collect(folder: &Path, files: &mut Vec<(PathBuf, String)>) {
             if name != "node_modules" && name != "target" {
                 collect(&path, files);
             }
-        } else if name.ends_with(".rs") || name.ends_with(".mjs") {
+        } else if [".rs", ".mjs", ".ts", ".tsx", ".css"]
+            .iter()
+            .any(|extension| name.ends_with(extension))
+        {
             let text = fs::read_to_string(&path).unwrap();
             files.push((path, text));
         }
@@ -55,7 +58,7 @@ fn every_file_says_what_it_is_for() {
     let silent: Vec<_> = sources()
         .into_iter()
         .filter(|(_, text)| {
-            !["//!", "// ", "#!", "/**"]
+            !["//!", "// ", "#!", "/*"]
                 .iter()
                 .any(|head| text.starts_with(head))
         })
