@@ -203,7 +203,7 @@ describe('a connection that is lost', () => {
     await count(tradeList(page), 1);
     proxy.cut();
     await statusIs(page, 'reconnecting');
-    await shows(page.getByTestId('message'), /comes back by itself/);
+    await shows(page.getByTestId('message'), /reconnects by itself/);
     await shows(total(page), '$50,000.00');
     assert.equal(await page.locator('.portfolio.stale').count(), 1);
     await published(server, [2, 3, 4, 5].map((n) => buy(user, n)));
@@ -239,7 +239,7 @@ describe('a connection that is lost', () => {
     });
     first.signal('SIGTERM');
     await statusIs(page, 'reconnecting');
-    assert.match((await page.evaluate(() => window.said)).join('\n'), /This server is being replaced/);
+    assert.match((await page.evaluate(() => window.said)).join('\n'), /The server is restarting/);
     const second = await first.restart();
     atEnd(() => second.stop());
     await isLive(page, 20_000);

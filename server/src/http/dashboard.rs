@@ -216,6 +216,8 @@ fn takes_gzip(asked: &HeaderMap) -> bool {
 mod tests {
     use super::*;
 
+    use tower::ServiceExt as _;
+
     fn headers(name: http::HeaderName, value: &'static str) -> HeaderMap {
         HeaderMap::from_iter([(name, HeaderValue::from_static(value))])
     }
@@ -276,6 +278,37 @@ mod tests {
             "--session-secret=s",
         ]);
         assert!(session.contains(r#"content="session""#), "{session}");
+    }
+
+    #[tokio::test]
+    async fn a_binary_without_the_dashboard_says_why_and_what_to_do() {
+        let get = async |path: &str| {
+            let request = http::Request::get(path).body(Body::empty()).unwrap();
+            let response = without::<()>("npm was not found")
+                .oneshot(request)
+                .await
+                .unwrap();
+            let status = response.status();
+            let body = axum::body::to_bytes(response.into_body(), 10_000)
+                .await
+                .unwrap();
+            (status, String::from_utf8(body.to_vec()).unwrap())
+        };
+        let (status, page) = get("/").await;
+        assert_eq!(
+            (status, page.lines().count()),
+            (StatusCode::OK, 2),
+            "{page}"
+        );
+        assert!(
+            page.contains("npm was not found") && page.contains("cargo build"),
+            "{page}"
+        );
+        for bundle in [CLIENT, CLIENT_MIN] {
+            let (status, problem) = get(bundle).await;
+            assert_eq!(status, StatusCode::NOT_FOUND);
+            assert!(problem.contains("npm was not found"), "{problem}");
+        }
     }
 
     #[test]

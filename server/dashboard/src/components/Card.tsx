@@ -1,6 +1,7 @@
 // A titled part of the page.
 
 import { type ReactNode, useId } from 'react';
+import { useWebSocketContext } from '../websocket';
 
 interface Props {
   title: string;
@@ -23,12 +24,14 @@ export function Card({ title, className = '', aside, children }: Props) {
   );
 }
 
-/** What a card shows while it has nothing to show; in the space that the content will take. */
+/** What a card shows while there is nothing in it: what it waits for, if it does. */
 export function Waiting({ children }: { children: ReactNode }) {
+  const { connected, status } = useWebSocketContext();
+  if (status === 'refused') return <p className="empty">Not connected.</p>;
   return (
     <p className="waiting" role="status">
       <span className="spinner" aria-hidden="true" />
-      {children}
+      {connected ? children : 'Connecting to live data…'}
     </p>
   );
 }

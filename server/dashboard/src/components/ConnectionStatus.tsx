@@ -11,7 +11,7 @@ type Mood = 'good' | 'waiting' | 'bad';
 function wordFor({ status, shutdown, attempt }: WebSocketContextValue): [Mood, string] {
   switch (status) {
     case 'connected':
-      return shutdown ? ['waiting', 'Moving'] : ['good', 'Live'];
+      return shutdown ? ['waiting', 'Restarting'] : ['good', 'Live'];
     case 'connecting':
       return ['waiting', 'Connecting'];
     case 'reconnecting':
@@ -55,7 +55,7 @@ function Message(): ReactNode {
     );
   }
   if (status === 'connecting') return 'Connecting to live data…';
-  if (status === 'reconnecting') return 'The connection is away. This page comes back by itself and catches up.';
+  if (status === 'reconnecting') return 'Connection lost. This page reconnects by itself and catches up.';
   if (shutdown) return <Leaving shutdown={shutdown} />;
   if (error) {
     return (
@@ -86,7 +86,7 @@ function Action({ onClick, children }: { onClick: () => void; children: string }
 
 function Leaving({ shutdown }: { shutdown: ServerShutdown }) {
   const wait = Math.ceil((shutdown.reconnectInMs ?? 0) / 1_000);
-  return `This server is being replaced. The page moves to the next one${wait > 0 ? ` within ${wait} s` : ''}.`;
+  return `The server is restarting. This page reconnects by itself${wait > 0 ? ` within ${wait} s` : ''}.`;
 }
 
 function BackingOff({ limit }: { limit: RateLimit }) {

@@ -28,11 +28,7 @@ export function LivePortfolio() {
   );
   return (
     <Card title="Portfolio" className={`portfolio ${connected ? '' : 'stale'}`} aside={asOf}>
-      {portfolio ? (
-        <Summary portfolio={portfolio} />
-      ) : (
-        <Waiting>{connected ? 'Loading portfolio…' : 'Connecting to live data…'}</Waiting>
-      )}
+      {portfolio ? <Summary portfolio={portfolio} /> : <Waiting>Loading portfolio…</Waiting>}
       {portfolio && <Positions portfolio={portfolio} />}
     </Card>
   );

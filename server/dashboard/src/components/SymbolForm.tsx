@@ -72,7 +72,6 @@ function BackingOff({ limit }: { limit: RateLimit }) {
   const seconds = useCountdown(limit.retryAt);
   return (
     <span className="limited" data-testid="rate-limit">
-      <span aria-hidden="true">⏳ </span>
       {limit.message}.<span aria-hidden="true"> Tried again in {seconds} s.</span>
       <span className="visually-hidden"> It is tried again by itself.</span>
     </span>

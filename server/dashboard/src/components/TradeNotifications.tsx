@@ -69,7 +69,7 @@ export function TradeNotifications() {
 }
 
 function Nothing({ connected }: { connected: boolean }) {
-  if (!connected) return <Waiting>Connecting to live data…</Waiting>;
+  if (!connected) return <Waiting>Loading trades…</Waiting>;
   return <p className="empty">No trades since this page was opened.</p>;
 }
 
