@@ -80,7 +80,7 @@ enum Missing {
 impl std::fmt::Display for Missing {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Npm => f.write_str("npm was not found; install Node.js 22 and npm"),
+            Self::Npm => f.write_str("npm was not found"),
             Self::Node(version) => write!(
                 f,
                 "Node.js 20.19, 22.12 or newer is needed, this is {version}"
