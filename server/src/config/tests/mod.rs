@@ -10,7 +10,7 @@ mod refusals;
 mod settings;
 
 /// Every variable with its default as the contract has it, or `-` if it is not a plain number.
-const VARIABLES: [(&str, &str); 59] = [
+const VARIABLES: [(&str, &str); 60] = [
     ("NODE_ENV", "-"),
     ("HOST", "-"),
     ("WEBSOCKET_PORT", "-"),
