@@ -246,6 +246,23 @@ describe('the last event', () => {
     expect(socket().admit('b').lastEventId).toBeUndefined();
   });
 
+  test('that never was: who shows trades is told whether there were any to miss', async () => {
+    await start();
+    hook.subscribe('trade:executed', () => {});
+    await does(() => expect(socket().admit('a').lastEventId).toBeUndefined());
+    await does(() => socket().drop());
+    await does(() => expect(socket().admit('b').lastEventId).toBe('none'));
+    await does(() => socket().send('resume', { recovered: false, replayed: 0, lastEventId: null }));
+    expect(hook.resume).toBeNull();
+    await does(() => socket().drop());
+    await does(() => expect(socket().admit('c').lastEventId).toBe('none'));
+    const told = { recovered: false, replayed: 0, lastEventId: 'e-1-3' };
+    await does(() => socket().send('resume', told));
+    expect(hook.resume).toEqual(told);
+    await does(() => socket().drop());
+    expect(socket().admit('d').lastEventId).toBe('e-1-3');
+  });
+
   test('is already that of the event when the next one comes, and not before it was handled', async () => {
     await start();
     const during: (string | null)[] = [];
@@ -270,7 +287,7 @@ describe('the last event', () => {
     expect(socket().admit('b').lastEventId).toBe('f-9-9');
     await does(() => socket().send('resume', { recovered: false, replayed: 0, lastEventId: null }));
     await does(() => socket().drop());
-    expect(socket().admit('c').lastEventId).toBeUndefined();
+    expect(socket().admit('c').lastEventId).toBe('none');
   });
 });
 

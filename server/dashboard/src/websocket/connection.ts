@@ -57,6 +57,9 @@ const isCall = (event: string): event is Call => CALLS.has(event);
 const RETRY_MS = 60_000;
 /** Waited after the server ended a connection without saying that it should stay away. */
 const RETURN_MS = 2_000;
+/** No event's id: asks to be told whether there was anything to miss. */
+const NONE = 'none';
+const TRADES = ['trade:executed', 'trade:failed'];
 /** What the server says before it ends a connection for good. */
 const FINAL = [/^Session expired/, /^Too many connections/, /^Authentication /];
 
@@ -83,6 +86,7 @@ export class Connection {
   #state = NEW;
   #previousId: string | undefined;
   #offered: Wish | undefined;
+  #goesOnFrom: string | undefined;
   #settling = false;
   #returning: ReturnType<typeof setTimeout> | undefined;
 
@@ -184,15 +188,21 @@ export class Connection {
   #auth() {
     const { sessionID, userId, userName } = this.#identity;
     this.#offered = this.#subscriptions.wish();
+    this.#goesOnFrom = this.#memory.last ?? (this.#mayMissTrades() ? NONE : undefined);
     const auth = {
       sessionID,
       userId,
       userName,
-      lastEventId: this.#memory.last,
+      lastEventId: this.#goesOnFrom,
       subscriptions: this.#offered,
       replaces: this.#previousId,
     };
     return Object.fromEntries(Object.entries(auth).filter(([, value]) => value !== undefined));
+  }
+
+  /** Whether this page, which shows trades and has had none, was away. */
+  #mayMissTrades() {
+    return this.#previousId !== undefined && TRADES.some((event) => (this.#handlers.get(event)?.size ?? 0) > 0);
   }
 
   #connected(socket: Socket) {
@@ -260,7 +270,9 @@ export class Connection {
   }
 
   #resumed(resume: Resume) {
-    this.#set({ resume });
+    // The user has had no trade for as long as the server remembers, so none was missed.
+    const nothingMissed = this.#goesOnFrom === NONE && resume.lastEventId === null;
+    if (!nothingMissed) this.#set({ resume });
     // What is lost stays lost: from here on there is something to go on from again.
     if (!resume.recovered) this.#memory.last = resume.lastEventId ?? undefined;
   }
