@@ -272,6 +272,23 @@ fn what_a_client_has_handled_is_not_sent_again_when_a_node_that_was_cut_off_read
 }
 
 #[test]
+fn what_a_slow_client_has_handled_is_not_sent_again_once_it_reads_after_an_outage() {
+    let mut node = Node::in_contact(|limits| limits.outbox_packets_max = 4);
+    node.logged(vec![ann(1)]);
+    node.lost();
+    node.join(c(0), hello("ann").resuming(event(5, 0)));
+    node.sleep_until(1_000);
+    node.measured(c(0), 200, 4);
+    node.jump(1_500);
+    assert_eq!(only(logged(&mut node, 3..=6), "deliver"), NOTHING);
+    node.reached();
+    assert_eq!(
+        only(node.measured(c(0), 0, 0), "deliver"),
+        [deliver(6, "c0")]
+    );
+}
+
+#[test]
 fn what_it_has_handled_is_not_sent_again_later_either_when_it_is_congested() {
     let mut node = node();
     node.lost();

@@ -122,8 +122,9 @@ impl World<'_> {
             FaultKind::VanishedClients => self.each_client(20, Self::vanish),
             FaultKind::Herd => self.each_client(100, Self::hang_up),
             FaultKind::ClockSet => {
-                let by = self.chance.random_range(-120_000..120_000);
-                self.bus.set_clock(by);
+                // Less than the life of a publisher's id, which ends by this clock.
+                let offset_ms = self.chance.random_range(-120_000..120_000);
+                self.bus.set_clock(offset_ms);
                 self.see(&Observation::ClockSet)
             }
             FaultKind::SessionEnds => {

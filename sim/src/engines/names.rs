@@ -102,7 +102,8 @@ pub(super) fn payload(item: Item, bytes: usize) -> Payload {
     let mut text = format!("{{\"n\":{}", item.0);
     if bytes > text.len() + 8 {
         text.push_str(",\"p\":\"");
-        text.extend(core::iter::repeat_n('x', bytes - text.len() - 2));
+        let missing = bytes - text.len() - 2;
+        text.push_str(&"x".repeat(missing));
         text.push('"');
     }
     text.push('}');

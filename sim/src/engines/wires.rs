@@ -273,6 +273,17 @@ impl World<'_> {
         if wire.is_reported || !wire.is_seated {
             return Ok(());
         }
+        // What has fallen due is done before, while the connection is still there.
+        let (place, node) = (wire.place, wire.node);
+        let now = self.now;
+        let due = self.life(place, node).and_then(|life| life.wake);
+        if due.is_some_and(|at| at <= now) {
+            self.wake(place)?;
+        }
+        let wire = &mut self.wires[conn.index()];
+        if wire.is_reported {
+            return Ok(());
+        }
         wire.is_reported = true;
         wire.is_closed = true;
         let (place, node, id) = (wire.place, wire.node, wire.id);

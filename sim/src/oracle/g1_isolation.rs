@@ -3,7 +3,7 @@
 //! What a client asked for and what it was told reach it in one order, so from the moment it has read
 //! `unsubscription:confirmed` a value of that symbol is wrong, unless it has asked for it since.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 
 use super::{Call, Conn, Facts, Got, Observation, Symbol, Target, Topic, Verdict, promised};
 
@@ -17,6 +17,8 @@ pub(super) struct Isolation {
 #[derive(Clone, Debug, Default)]
 struct Asked {
     symbols: BTreeSet<Symbol>,
+    /// Of calls that were not answered yet: an unsubscription that is confirmed meanwhile was made before.
+    waiting: VecDeque<Vec<Symbol>>,
     portfolio: bool,
     trades: bool,
 }
@@ -40,7 +42,12 @@ impl Isolation {
                 match call {
                     Call::Portfolio => asked.portfolio = true,
                     Call::Trades => asked.trades = true,
-                    Call::Watchlist => asked.symbols.extend(symbols),
+                    Call::Watchlist => {
+                        asked.symbols.extend(symbols);
+                        if !symbols.is_empty() {
+                            asked.waiting.push_back(symbols.clone());
+                        }
+                    }
                 }
             }
             Observation::Got(conn, got) => return self.got(facts, *conn, got),
@@ -107,8 +114,23 @@ impl Isolation {
                 );
             }
             Got::Unsubscribed { symbols } => {
-                let asked = self.asked(conn);
-                asked.symbols.retain(|symbol| !symbols.contains(symbol));
+                let Asked {
+                    symbols: held,
+                    waiting,
+                    ..
+                } = self.asked(conn);
+                held.retain(|symbol| {
+                    !symbols.contains(symbol) || waiting.iter().any(|call| call.contains(symbol))
+                });
+            }
+            Got::Confirmed {
+                call: Call::Watchlist,
+                ..
+            }
+            | Got::RateLimited {
+                call: Call::Watchlist,
+            } => {
+                self.asked(conn).waiting.pop_front();
             }
             Got::Confirmed { .. }
             | Got::Error

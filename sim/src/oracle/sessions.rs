@@ -64,6 +64,17 @@ impl Sessions {
                     "{conn} of {} was told that its session is gone, which was gone {gone:?} only",
                     of.user
                 );
+                // One that was lost with the rest was not seen in this life of the data.
+                let lost = facts
+                    .data_lost_at
+                    .filter(|lost| admitted < *lost && gone.last() == Some(&(*lost, None)));
+                promised!(
+                    facts,
+                    Sessions,
+                    lost.is_none(),
+                    "{conn} of {} was told that its session is gone, which was lost with all data at {lost:?}",
+                    of.user
+                );
                 promised!(
                     facts,
                     Sessions,

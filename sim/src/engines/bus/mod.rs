@@ -136,8 +136,8 @@ impl Bus {
         self.lease = None;
     }
 
-    pub(super) fn set_clock(&mut self, by_ms: i64) {
-        self.offset_ms += by_ms;
+    pub(super) fn set_clock(&mut self, offset_ms: i64) {
+        self.offset_ms = offset_ms;
     }
 
     /// Its own time in milliseconds.
