@@ -2,9 +2,9 @@
 //! milliseconds, everything from one seed. It searches wide; that the server drives the engine as this
 //! does is for the full stack to prove.
 //!
-//! What the driver does is in [`node`] and [`wires`], what lies between a node and the bus in
-//! [`contact`] and [`reader`], what stock clients and publishers do in [`tabs`] and [`publishers`], and
-//! what goes wrong in [`faults`].
+//! What the driver does is in `node` and `wires`, what lies between a node and the bus in
+//! `contact` and `reader`, what stock clients and publishers do in `tabs` and `publishers`, and
+//! what goes wrong in `faults`.
 
 #![allow(
     clippy::indexing_slicing,
