@@ -27,6 +27,12 @@ impl Balancer {
         self.with(|nodes| nodes.retain(|known| known != node));
     }
 
+    /// How many nodes are in rotation.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.with(|nodes| nodes.len())
+    }
+
     /// Any node in rotation.
     pub(crate) fn pick(&self, chance: &mut StdRng) -> Option<String> {
         self.with(|nodes| {

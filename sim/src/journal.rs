@@ -4,7 +4,7 @@
 //! Nothing that depends on real time, addresses in memory or other runs may be written here: two runs
 //! of one seed must give the same bytes. What is observed is also handed to whoever watches.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::io::{self, Write};
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -85,14 +85,15 @@ impl Journal {
     pub fn observe(&self, who: &Arc<str>, what: Observation) {
         self.with(|inner| {
             inner.line(who, format_args!("{what}"));
-            let seen = Seen {
-                at: inner.now,
-                who: Arc::clone(who),
-                what,
-            };
-            inner
-                .watchers
-                .retain(|watcher| watcher.send(seen.clone()).is_ok());
+            inner.tell(Arc::clone(who), what);
+        });
+    }
+
+    /// Tells the watchers of something that the host that is running has written a line of.
+    pub(crate) fn told_by_host(&self, what: Observation) {
+        self.with(|inner| {
+            let name = inner.names.get(&inner.host).unwrap_or(&inner.host);
+            inner.tell(Arc::from(name.as_str()), what);
         });
     }
 
@@ -145,12 +146,59 @@ impl Journal {
 }
 
 impl Inner {
+    fn tell(&mut self, who: Arc<str>, what: Observation) {
+        let at = self.now;
+        let seen = Seen { at, who, what };
+        self.watchers
+            .retain(|watcher| watcher.send(seen.clone()).is_ok());
+    }
+
     fn line(&mut self, who: &str, text: fmt::Arguments<'_>) {
         let (seconds, millis) = (self.now.as_secs(), self.now.subsec_millis());
         let written = writeln!(self.out, "{seconds:>4}.{millis:03} {who:<8} {text}");
         if let Err(error) = written {
             self.failed.get_or_insert(error);
         }
+    }
+}
+
+/// The last lines of a log, for those who only want to know how it came to its end.
+#[derive(Clone, Debug)]
+pub struct Tail(Arc<Mutex<(usize, VecDeque<u8>)>>);
+
+impl Tail {
+    /// Keeps at most so many bytes.
+    #[must_use]
+    pub fn new(bytes_max: usize) -> Self {
+        Self(Arc::new(Mutex::new((bytes_max, VecDeque::new()))))
+    }
+
+    /// What is kept, from the beginning of a line.
+    #[must_use]
+    pub fn text(&self) -> String {
+        let (max, kept) = &*self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let bytes: Vec<u8> = kept.iter().copied().collect();
+        let text = String::from_utf8_lossy(&bytes);
+        let whole = if bytes.len() < *max {
+            Some(&*text)
+        } else {
+            text.split_once('\n').map(|(_, rest)| rest)
+        };
+        whole.unwrap_or_default().to_owned()
+    }
+}
+
+impl Write for Tail {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let (max, kept) = &mut *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.extend(bytes);
+        let excess = kept.len().saturating_sub(*max);
+        kept.drain(..excess);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 

@@ -3,7 +3,7 @@
 //! [`engines`] is a cluster of bare engines on a modelled bus, without bytes or async: it searches wide.
 //! [`world`] holds real server nodes, clients and publishers on a simulated network ([`net`]) under a
 //! simulated clock, with a simulated [`redis`]: the server is the one that production runs, and
-//! [`journal::Journal`] is the byte-for-byte log. [`oracle`] knows the guarantees and nothing of how a
+//! [`journal::Journal`] is the byte-for-byte log. [`judge`] holds the oracle over it. [`oracle`] knows the guarantees and nothing of how a
 //! cluster is made; [`swarm`] runs many seeds. Everything that a run does follows from its seed.
 //!
 //! `sim/README.md` lists every source of chance and time, and how each is closed.
@@ -15,6 +15,7 @@ pub mod balancer;
 pub mod client;
 pub mod engines;
 pub mod journal;
+pub mod judge;
 pub mod net;
 pub mod observation;
 pub mod oracle;

@@ -4,7 +4,7 @@
 //! 3: what must come about did not. 4: a crash. 5: a swarm that was large enough did not come into every
 //! situation.
 
-use std::io::{BufWriter, ErrorKind, Write as _};
+use std::io::{BufWriter, ErrorKind, Write};
 use std::ops::Range;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,16 +12,19 @@ use std::thread;
 
 use clap::{Parser, Subcommand, ValueEnum};
 use tradewire_sim::engines::Story;
-use tradewire_sim::journal::Journal;
+use tradewire_sim::journal::{Journal, Tail};
 use tradewire_sim::oracle::Situation;
-use tradewire_sim::scenarios::{NetworkKind, RunError, Scenario};
-use tradewire_sim::swarm::{self, Level};
+use tradewire_sim::scenarios::{NetworkKind, Ran, RunError, Scenario};
+use tradewire_sim::swarm::{self, Failure, Level};
 
 /// A run could not be made.
 const NOT_RUN: u8 = 2;
 
 /// Something in the run panicked.
 const CRASHED: u8 = 4;
+
+/// How much of a log is told when a run that is to be brief fails.
+const TAIL_BYTES: usize = 16_000;
 
 /// Whether anything panicked: a runtime catches what its tasks do, and goes on.
 static PANICKED: AtomicBool = AtomicBool::new(false);
@@ -52,9 +55,12 @@ enum Command {
         /// Of bare engines: tell everything that they are told and say, too.
         #[arg(long)]
         frames: bool,
-        /// Of real servers: how many clients there are.
-        #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..=1_000))]
-        clients: u16,
+        /// Of real servers: how many clients there are [default: as many as the scenario has]
+        #[arg(long, value_parser = clap::value_parser!(u16).range(1..=1_000))]
+        clients: Option<u16>,
+        /// Of real servers: say only what came of it, with the end of the log if it failed
+        #[arg(long)]
+        brief: bool,
         /// Of real servers: where connections outlive partitions, or not.
         #[arg(long, value_enum, default_value_t = NetworkName::Stack)]
         network: NetworkName,
@@ -97,12 +103,15 @@ enum NetworkName {
 enum LevelName {
     /// Bare engines on a modelled bus.
     Engine,
+    /// Real servers on a simulated network.
+    Server,
 }
 
 impl From<LevelName> for Level {
     fn from(name: LevelName) -> Self {
         match name {
             LevelName::Engine => Self::Engine,
+            LevelName::Server => Self::Server,
         }
     }
 }
@@ -132,6 +141,7 @@ fn main() -> ExitCode {
             level: Simulated::Server,
             scenario,
             clients,
+            brief,
             network,
             ..
         } => {
@@ -139,7 +149,8 @@ fn main() -> ExitCode {
                 NetworkName::Stack => NetworkKind::Stack,
                 NetworkName::Turmoil => NetworkKind::Turmoil,
             };
-            run_servers(seed, scenario, clients.into(), network)
+            let clients = clients.unwrap_or(scenario.clients());
+            run_servers(seed, scenario, clients.into(), network, brief)
         }
         Command::Swarm { level, seeds, jobs } => {
             let level = Level::from(level);
@@ -173,7 +184,7 @@ fn list() -> u8 {
 
 fn run_engines(seed: u64, frames: bool) -> u8 {
     let mut out = BufWriter::new(std::io::stdout());
-    let (verdict, _) = Level::Engine.run(seed, Story::to(&mut out, frames));
+    let (verdict, _) = swarm::run_engines(seed, Story::to(&mut out, frames));
     let code = match verdict {
         Ok(()) => 0,
         Err(failure) => {
@@ -187,27 +198,68 @@ fn run_engines(seed: u64, frames: bool) -> u8 {
 }
 
 /// Runs on a thread that has drawn nothing yet, in a process that runs nothing else.
-fn run_servers(seed: u64, scenario: Scenario, clients: usize, network: NetworkKind) -> u8 {
+fn run_servers(
+    seed: u64,
+    scenario: Scenario,
+    clients: usize,
+    network: NetworkKind,
+    brief: bool,
+) -> u8 {
     let usual = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
         PANICKED.store(true, Ordering::Relaxed);
         usual(panic);
     }));
+    let tail = brief.then(|| Tail::new(TAIL_BYTES));
+    let out: Box<dyn Write + Send> = match tail.clone() {
+        Some(tail) => Box::new(tail),
+        None => Box::new(BufWriter::with_capacity(1 << 16, std::io::stdout())),
+    };
     let running = thread::Builder::new().spawn(move || {
-        let journal = Journal::new(BufWriter::with_capacity(1 << 16, std::io::stdout()));
+        let journal = Journal::new(out);
         scenario.run(seed, clients, network, &journal)
     });
     let ran = running.map(|running| running.join());
+    let tell_end = || {
+        if let Some(tail) = &tail {
+            print(&tail.text());
+        }
+    };
     if PANICKED.load(Ordering::Relaxed) {
+        tell_end();
         return fail(&"something panicked, see above", CRASHED);
     }
     match ran {
-        Ok(Ok(Ok(_))) => 0,
+        Ok(Ok(Ok(ran))) => {
+            if ran.verdict.is_err() {
+                tell_end();
+            }
+            let code = verdict(seed, &ran);
+            if brief {
+                let simulated_ms = u64::try_from(ran.took.as_millis()).unwrap_or(u64::MAX);
+                print(&format!(
+                    "{}\n",
+                    swarm::sums(simulated_ms, &ran.situations)
+                ));
+            }
+            code
+        }
         Ok(Ok(Err(RunError::Log(error)))) if error.kind() == ErrorKind::BrokenPipe => 0,
         Ok(Ok(Err(error))) => fail(&error, NOT_RUN),
         Ok(Err(_)) => fail(&"the run ended early", CRASHED),
         Err(error) => fail(&error, NOT_RUN),
     }
+}
+
+/// Says what the oracle found, and how to see it again.
+fn verdict(seed: u64, ran: &Ran) -> u8 {
+    let Err(violation) = &ran.verdict else {
+        return 0;
+    };
+    let failure = Failure::from(violation.clone());
+    let again = swarm::reproduce(Level::Server, seed);
+    print(&format!("seed {seed} {failure}\nreproduce: {again}\n"));
+    failure.code()
 }
 
 fn fail(error: &dyn std::fmt::Display, code: u8) -> u8 {

@@ -42,6 +42,8 @@ pub enum Observation {
     Connecting {
         /// The node's name.
         node: String,
+        /// The id of the transport's session, which is that of the socket to be.
+        sid: String,
         /// The JSON of `auth`.
         auth: String,
     },
@@ -130,6 +132,8 @@ pub enum Observation {
         /// Which batch.
         batch: u64,
     },
+    /// A node's process was started.
+    Started,
     /// A node listens.
     Listening {
         /// Where.
@@ -142,16 +146,52 @@ pub enum Observation {
     },
     /// A node was asked to drain.
     Draining,
+    /// A node that drains was asked to be quick.
+    Hurried,
     /// A node was killed.
     Killed,
     /// A host lost its power.
     PoweredOff,
+    /// A server's engine noted something. The log has it as a line of the server.
+    Noted {
+        /// The line.
+        message: String,
+        /// What it says beside.
+        fields: Vec<(&'static str, String)>,
+    },
+    /// A Redis put an event into the log.
+    Logged {
+        /// Its id, as clients are told it.
+        id: String,
+        /// Its user.
+        user: String,
+        /// What it says.
+        payload: String,
+    },
+    /// A Redis took a value, and told the nodes.
+    Took {
+        /// The topic as it stands in messages.
+        topic: String,
+        /// What it says.
+        payload: String,
+    },
+    /// A Redis lost all its data.
+    DataLost,
+    /// The clock of a Redis was set.
+    ClockSet,
+    /// A user's session in Redis is there, or is there no more.
+    Session {
+        /// Whose.
+        user: String,
+        /// It is there.
+        there: bool,
+    },
 }
 
 impl fmt::Display for Observation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Connecting { node, auth } => write!(f, "connecting to {node} with {auth}"),
+            Self::Connecting { node, auth, .. } => write!(f, "connecting to {node} with {auth}"),
             Self::Connected { sid } => write!(f, "connected as {sid}"),
             Self::Unreachable { node, why } => write!(f, "cannot reach {node}: {why}"),
             Self::ConnectError { message } => write!(f, "connect error: {message}"),
@@ -180,12 +220,21 @@ impl fmt::Display for Observation {
             } => write!(f, "answer #{batch} {status} {body}"),
             Self::Unanswered { batch, why } => write!(f, "no answer #{batch}: {why}"),
             Self::GaveUp { batch } => write!(f, "gave up #{batch}"),
+            Self::Started => f.write_str("starts"),
             Self::Listening { address } => write!(f, "listening on {address}"),
             Self::Exited { error: None } => f.write_str("exited"),
             Self::Exited { error: Some(error) } => write!(f, "exited: {error}"),
             Self::Draining => f.write_str("drains"),
+            Self::Hurried => f.write_str("hurries"),
             Self::Killed => f.write_str("killed"),
             Self::PoweredOff => f.write_str("lost power"),
+            Self::Noted { message, .. } => f.write_str(message),
+            Self::Logged { id, user, payload } => write!(f, "logged {id} of {user} {payload}"),
+            Self::Took { topic, payload } => write!(f, "took {topic} {payload}"),
+            Self::DataLost => f.write_str("lost its data"),
+            Self::ClockSet => f.write_str("its clock was set"),
+            Self::Session { user, there: true } => write!(f, "has the session of {user}"),
+            Self::Session { user, there: false } => write!(f, "has no session of {user}"),
         }
     }
 }

@@ -12,9 +12,13 @@ use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Level, Metadata, Subscriber};
 
 use crate::journal::Journal;
+use crate::observation::Observation;
 
 /// The span in which `turmoil` runs a host.
 const HOST_SPAN: &str = "node";
+
+/// Whose lines are the engine's notes.
+const NOTES: &str = "tradewire_server::notes";
 
 /// Writes events into a journal.
 #[derive(Debug)]
@@ -71,10 +75,19 @@ impl Subscriber for JournalSubscriber {
         event.record(&mut line);
         let (level, target) = (event.metadata().level(), event.metadata().target());
         let Line {
-            message, fields, ..
+            message,
+            fields,
+            texts,
+            ..
         } = line;
         self.journal
             .line_of_host(format_args!("{level} {target}: {message}{fields}"));
+        if target == NOTES {
+            self.journal.told_by_host(Observation::Noted {
+                message,
+                fields: texts,
+            });
+        }
     }
 
     fn enter(&self, span: &Id) {
@@ -93,6 +106,8 @@ impl Subscriber for JournalSubscriber {
 struct Line {
     message: String,
     fields: String,
+    /// The same, one by one and without quotes.
+    texts: Vec<(&'static str, String)>,
     /// The field of this name, as text.
     name: String,
 }
@@ -103,6 +118,9 @@ impl Visit for Line {
             value.clone_into(&mut self.name);
         }
         self.record_debug(field, &value);
+        if let Some((_, text)) = self.texts.last_mut() {
+            value.clone_into(text);
+        }
     }
 
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
@@ -110,6 +128,7 @@ impl Visit for Line {
         let _ = if field.name() == "message" {
             write!(self.message, "{value:?}")
         } else {
+            self.texts.push((field.name(), format!("{value:?}")));
             write!(self.fields, " {}={value:?}", field.name())
         };
     }

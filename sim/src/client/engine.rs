@@ -54,6 +54,7 @@ pub(crate) struct Way<'a, N> {
 /// An open connection.
 pub(crate) struct Engine<N: Net> {
     transport: Transport<N>,
+    sid: String,
     upgrade: Upgrade<N>,
     heartbeat: Duration,
     deadline: Instant,
@@ -97,7 +98,7 @@ impl<N: Net<Stream: Plugged>> Engine<N> {
                 upgrade = Upgrade::Probing(Box::pin(probe(
                     net.clone(),
                     node.to_owned(),
-                    handshake.sid,
+                    handshake.sid.clone(),
                     plugs.clone(),
                 )));
             }
@@ -105,12 +106,18 @@ impl<N: Net<Stream: Plugged>> Engine<N> {
         let heartbeat = Duration::from_millis(handshake.ping_interval + handshake.ping_timeout);
         Ok(Self {
             transport,
+            sid: handshake.sid,
             upgrade,
             heartbeat,
             deadline: Instant::now() + heartbeat,
             journal: journal.clone(),
             who: Arc::clone(who),
         })
+    }
+
+    /// The session's id.
+    pub(crate) fn sid(&self) -> &str {
+        &self.sid
     }
 
     /// Queues a message, type digit included; [`Self::next`] sends it.

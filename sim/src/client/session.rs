@@ -198,7 +198,8 @@ impl<N: Net<Stream: Plugged>> Session<N> {
         };
         let auth = self.auth();
         link.engine.send(packet::connect(&auth));
-        self.see(Observation::Connecting { node, auth });
+        let sid = link.engine.sid().to_owned();
+        self.see(Observation::Connecting { node, sid, auth });
         loop {
             let stalled = self.stalled;
             let message = tokio::select! {
@@ -302,6 +303,7 @@ impl<N: Net<Stream: Plugged>> Session<N> {
             Packet::Connect(sid) => {
                 link.connected = true;
                 self.previous = Some(sid.clone());
+                self.see(Observation::Connected { sid });
                 for (name, payload) in std::mem::take(&mut link.early) {
                     self.handle(name, payload);
                 }
@@ -309,7 +311,6 @@ impl<N: Net<Stream: Plugged>> Session<N> {
                     link.engine
                         .send(packet::event(id, call.name(), &call.payload()));
                 }
-                self.see(Observation::Connected { sid });
                 if !self.profile.resumes {
                     for call in self.wants.clone() {
                         self.emit(call, Some(link));

@@ -391,7 +391,8 @@ impl Facts {
             | Observation::Pending { .. }
             | Observation::Quiet { .. }
             | Observation::Session { .. }
-            | Observation::Stray(_) => {}
+            | Observation::Stray(_)
+            | Observation::Unanswered(_) => {}
         }
     }
 

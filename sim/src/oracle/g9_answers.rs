@@ -65,6 +65,12 @@ impl Answers {
                 }
                 self.answered(facts, *batch, *node, *answer)
             }
+            Observation::Unanswered(batch) => {
+                if let Some(open) = self.open.get_mut(batch.index()) {
+                    *open = None;
+                }
+                Ok(())
+            }
             Observation::Logged { item, .. } => once_logged(facts, *item),
             Observation::Took { item } => {
                 self.superseded(facts, *item);

@@ -381,6 +381,8 @@ pub enum Observation {
         /// What it says.
         item: Item,
     },
+    /// A publisher learned that its batch will not be answered: its connection ended.
+    Unanswered(Batch),
     /// A client reads more slowly than it is sent, or sends more than it may.
     Unfit(Conn),
 }

@@ -87,6 +87,18 @@ impl Situations {
         self.0[situation as usize] += 1;
     }
 
+    /// How often each came about, in the order of [`Situation::ALL`].
+    #[must_use]
+    pub fn counts(&self) -> &[u64] {
+        &self.0
+    }
+
+    /// Those counts, if they are as many as there are situations.
+    #[must_use]
+    pub fn from_counts(counts: Vec<u64>) -> Option<Self> {
+        (counts.len() == Situation::ALL.len()).then_some(Self(counts))
+    }
+
     /// How often it came about.
     #[must_use]
     pub fn get(&self, situation: Situation) -> u64 {

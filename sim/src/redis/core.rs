@@ -15,6 +15,7 @@ use super::keyspace::{Entry, Keyspace, Value};
 use super::pubsub::{Kind, PubSub};
 use super::refusal::Refusal;
 use super::reply::Reply;
+use super::tap::{Tap, Wrote};
 
 /// Who runs a command.
 #[derive(Clone, Copy, Debug)]
@@ -36,6 +37,7 @@ pub(super) struct Core {
     /// Whose script runs, and whether it has written.
     pub(super) script: Option<Caller>,
     pub(super) script_wrote: bool,
+    pub(super) tap: Tap,
     databases: Vec<Keyspace>,
     journal: Journal,
     /// Streams that got entries since waiting reads were looked at.
@@ -54,6 +56,7 @@ impl Core {
             loading_until: None,
             script: None,
             script_wrote: false,
+            tap: Tap::default(),
             databases: (0..commands::DATABASES)
                 .map(|_| Keyspace::default())
                 .collect(),
@@ -215,6 +218,7 @@ impl Core {
 
     /// Tells everyone who listens to `channel`, and says how many that were.
     pub(super) fn publish(&mut self, channel: &Bytes, message: &Bytes) -> usize {
+        self.wrote(Wrote::Published { channel, message });
         let listeners = self.pubsub.listeners(channel);
         for (client, pattern) in &listeners {
             let mut parts = match pattern {

@@ -28,6 +28,7 @@ mod resp;
 mod script;
 mod script_values;
 mod stream;
+mod tap;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -48,7 +49,8 @@ use self::script::Scripts;
 pub use self::clients::OutputLimit;
 pub use self::faults::{Loss, WriteRefusal};
 pub use self::script::SandboxError;
-pub use self::stream::NodeBounds;
+pub use self::stream::{NodeBounds, StreamId};
+pub use self::tap::Wrote;
 
 /// How a simulated Redis is set up. The defaults are those of Redis.
 #[derive(Clone, Debug)]

@@ -10,7 +10,7 @@ use super::listpack;
 
 /// A place in a stream.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct StreamId {
+pub struct StreamId {
     pub(super) ms: u64,
     pub(super) seq: u64,
 }

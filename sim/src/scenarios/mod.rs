@@ -1,6 +1,7 @@
 //! Whole runs by name, each determined by its seed.
 
 pub mod plan;
+pub mod random;
 pub mod small;
 
 use std::io;
@@ -9,6 +10,8 @@ use std::time::Duration;
 use tradewire_sim_entropy::AlreadySimulated;
 
 use crate::journal::Journal;
+use crate::oracle::{Situations, Verdict};
+use crate::redis::SandboxError;
 use crate::world::NodeError;
 
 /// Why a run could not be made.
@@ -23,6 +26,9 @@ pub enum RunError {
     /// A host could not be made.
     #[error("a host could not be made: {0}")]
     Host(#[from] io::Error),
+    /// The simulated Redis could not be made.
+    #[error(transparent)]
+    Redis(#[from] SandboxError),
     /// There is a simulation on this thread already.
     #[error(transparent)]
     Thread(#[from] AlreadySimulated),
@@ -37,22 +43,36 @@ pub enum NetworkKind {
     Turmoil,
 }
 
+/// What came of a run.
+#[derive(Debug)]
+pub struct Ran {
+    /// How much time passed in the simulation.
+    pub took: Duration,
+    /// What the oracle says.
+    pub verdict: Verdict,
+    /// What came about.
+    pub situations: Situations,
+}
+
 /// A named run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scenario {
     /// One node on its embedded bus, a few clients, publishers and faults.
     Small,
+    /// A cluster under whatever the seed brings, watched by the oracle.
+    Random,
 }
 
 impl Scenario {
     /// All there are.
-    pub const ALL: [Self; 1] = [Self::Small];
+    pub const ALL: [Self; 2] = [Self::Small, Self::Random];
 
     /// What it is called.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
             Self::Small => "small",
+            Self::Random => "random",
         }
     }
 
@@ -62,8 +82,16 @@ impl Scenario {
         Self::ALL.into_iter().find(|known| known.name() == name)
     }
 
-    /// Runs it with this many clients on a network, and returns the simulated time that it took. The
-    /// thread must not have been simulated before.
+    /// How many clients there are unless someone says otherwise.
+    #[must_use]
+    pub const fn clients(self) -> u16 {
+        match self {
+            Self::Small => 20,
+            Self::Random => 50,
+        }
+    }
+
+    /// Runs it with this many clients on a network. The thread must not have been simulated before.
     ///
     /// # Errors
     /// When it could not be run to its end.
@@ -73,11 +101,16 @@ impl Scenario {
         clients: usize,
         on: NetworkKind,
         journal: &Journal,
-    ) -> Result<Duration, RunError> {
-        let took = match self {
-            Self::Small => small::run(seed, clients, on, journal)?,
+    ) -> Result<Ran, RunError> {
+        let ran = match self {
+            Self::Small => Ran {
+                took: small::run(seed, clients, on, journal)?,
+                verdict: Ok(()),
+                situations: Situations::default(),
+            },
+            Self::Random => random::run(seed, clients, on, journal)?,
         };
         journal.finish().map_err(RunError::Log)?;
-        Ok(took)
+        Ok(ran)
     }
 }

@@ -3,9 +3,11 @@
 //! A run's verdict depends on its seed and the build alone, so which thread takes which seed does not
 //! matter; when several fail, the lowest is told.
 
+mod process;
 mod report;
 
-pub use report::{Failure, Report};
+pub use process::sums;
+pub use report::{Failure, Report, reproduce};
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;
@@ -14,7 +16,6 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::engines::{self, Outcome, Story};
-use crate::oracle::Guarantee;
 
 /// Seeds from which on a swarm must have come into every situation.
 pub const SUFFICIENT: u64 = 500;
@@ -24,17 +25,20 @@ pub const SUFFICIENT: u64 = 500;
 pub enum Level {
     /// Bare engines on a modelled bus.
     Engine,
+    /// Real servers on a simulated network, each run in a process of its own.
+    Server,
 }
 
 impl Level {
     /// All of them.
-    pub const ALL: &'static [Self] = &[Self::Engine];
+    pub const ALL: &'static [Self] = &[Self::Engine, Self::Server];
 
     /// The name by which it is asked for.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
             Self::Engine => "engine",
+            Self::Server => "server",
         }
     }
 
@@ -43,38 +47,33 @@ impl Level {
     pub fn words(self) -> &'static str {
         match self {
             Self::Engine => "bare engines on a modelled bus: no bytes, no async, fast",
+            Self::Server => "real servers, a simulated Redis and clients on a simulated network",
         }
     }
 
-    /// Runs one seed; a panic is a finding like any other.
-    ///
-    /// # Errors
-    /// Says what came of it when it is not what was promised.
-    pub fn run(self, seed: u64, story: Story<'_>) -> (Result<(), Failure>, Option<Outcome>) {
-        let run = || match self {
-            Self::Engine => engines::run(seed, story),
-        };
-        match catch_unwind(AssertUnwindSafe(run)) {
-            Ok(outcome) => {
-                let verdict = match &outcome.verdict {
-                    Ok(()) => Ok(()),
-                    Err(violation) if violation.guarantee == Guarantee::Liveness => {
-                        Err(Failure::Stuck(violation.clone()))
-                    }
-                    Err(violation) => Err(Failure::Violated(violation.clone())),
-                };
-                (verdict, Some(outcome))
-            }
-            Err(panic) => {
-                let text = panic.downcast_ref::<String>().map(String::as_str);
-                let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
-                (
-                    Err(Failure::Crashed(
-                        text.unwrap_or("without a word").to_owned(),
-                    )),
-                    None,
-                )
-            }
+    fn run(self, seed: u64) -> (Result<(), Failure>, Option<Outcome>) {
+        match self {
+            Self::Engine => run_engines(seed, Story::silent()),
+            Self::Server => process::run(seed),
+        }
+    }
+}
+
+/// Runs one seed of bare engines; a panic is a finding like any other.
+///
+/// # Errors
+/// Says what came of it when it is not what was promised.
+pub fn run_engines(seed: u64, story: Story<'_>) -> (Result<(), Failure>, Option<Outcome>) {
+    match catch_unwind(AssertUnwindSafe(|| engines::run(seed, story))) {
+        Ok(outcome) => {
+            let verdict = outcome.verdict.clone().map_err(Failure::from);
+            (verdict, Some(outcome))
+        }
+        Err(panic) => {
+            let text = panic.downcast_ref::<String>().map(String::as_str);
+            let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
+            let text = text.unwrap_or("without a word").to_owned();
+            (Err(Failure::Crashed(text)), None)
         }
     }
 }
@@ -98,7 +97,7 @@ pub fn swarm(level: Level, first: u64, end: u64, jobs: usize) -> Report {
                     if seed >= end {
                         return;
                     }
-                    let (verdict, outcome) = level.run(seed, Story::silent());
+                    let (verdict, outcome) = level.run(seed);
                     if verdict.is_err() {
                         stop.store(true, Ordering::SeqCst);
                     }

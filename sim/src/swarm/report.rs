@@ -4,7 +4,7 @@ use core::fmt;
 
 use super::{Level, SUFFICIENT};
 use crate::engines::Outcome;
-use crate::oracle::{Situation, Situations, Violation};
+use crate::oracle::{Guarantee, Situation, Situations, Violation};
 
 /// How a run failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -13,6 +13,13 @@ pub enum Failure {
     Crashed(String),
     /// What must come about did not.
     Stuck(Violation),
+    /// A process of its own told so, the end of its log and all.
+    Told {
+        /// Its exit code, if it came to that.
+        code: Option<u8>,
+        /// What it said.
+        text: String,
+    },
     /// A guarantee was violated.
     Violated(Violation),
 }
@@ -25,6 +32,17 @@ impl Failure {
             Self::Violated(_) => 1,
             Self::Stuck(_) => 3,
             Self::Crashed(_) => 4,
+            Self::Told { code, .. } => code.unwrap_or(4),
+        }
+    }
+}
+
+impl From<Violation> for Failure {
+    fn from(violation: Violation) -> Self {
+        if violation.guarantee == Guarantee::Liveness {
+            Self::Stuck(violation)
+        } else {
+            Self::Violated(violation)
         }
     }
 }
@@ -34,6 +52,7 @@ impl fmt::Display for Failure {
         match self {
             Self::Crashed(text) => write!(f, "crashed: {text}"),
             Self::Stuck(violation) => write!(f, "stuck: {violation}"),
+            Self::Told { text, .. } => write!(f, "failed:\n{text}"),
             Self::Violated(violation) => write!(f, "violated: {violation}"),
         }
     }
@@ -129,9 +148,14 @@ impl Report {
 }
 
 /// The command that runs a seed again.
-pub(super) fn reproduce(level: Level, seed: u64) -> String {
+#[must_use]
+pub fn reproduce(level: Level, seed: u64) -> String {
+    let scenario = match level {
+        Level::Engine => "",
+        Level::Server => " --scenario random",
+    };
     format!(
-        "cargo run --release -p tradewire-sim -- run --level {} --seed {seed}",
+        "cargo run --release -p tradewire-sim -- run --level {}{scenario} --seed {seed}",
         level.name()
     )
 }

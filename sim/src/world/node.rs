@@ -109,6 +109,7 @@ impl<W: Network> World<W> {
             started,
             asked,
         );
+        self.journal.observe(&who, Observation::Started);
         let (journal, ended) = (self.journal.clone(), Arc::clone(&exited));
         let told = (journal.clone(), Arc::clone(&who));
         self.network.spawn(host, async move {
@@ -166,7 +167,14 @@ impl<W: Network> World<W> {
 
     /// Asks a node to end its drain, as a second SIGTERM does.
     pub fn hurry(&mut self, node: NodeId) {
-        if let Some(life) = &self.node(node).life {
+        let Node {
+            who,
+            life,
+            settings,
+        } = self.node(node);
+        if let Some(life) = life {
+            self.journal.observe(who, Observation::Hurried);
+            self.balancer.remove(&settings.name);
             // One that has just exited needs no asking.
             let _ = life.shutdown.send(Shutdown::Now);
         }

@@ -9,6 +9,7 @@ use super::super::refusal::Refusal;
 use super::super::reply::Reply;
 use super::super::resp::integer;
 use super::super::stream::{Stream, StreamId};
+use super::super::tap::Wrote;
 use super::{arg, int, is};
 
 /// How a stream is kept short.
@@ -83,6 +84,11 @@ pub(super) fn xadd(core: &mut Core, caller: &mut Caller, args: &[Bytes]) -> Resu
         let expires = None;
         core.put(caller.db, key, Some(Entry { value, expires }));
     }
+    core.wrote(Wrote::Appended {
+        stream: key,
+        id,
+        pairs,
+    });
     let bounds = core.settings.stream_nodes;
     let pairs = pairs
         .iter()

@@ -1,0 +1,58 @@
+//! What scripts and clients write and tell, as they do it, for whoever judges the run.
+//!
+//! Told while the command that writes still runs, so that what follows from it is seen later. Who listens
+//! must not ask the Redis anything meanwhile.
+
+use std::fmt;
+
+use bytes::Bytes;
+
+use super::Redis;
+use super::core::Core;
+use super::stream::StreamId;
+
+/// Something that was written or told.
+#[derive(Clone, Copy, Debug)]
+pub enum Wrote<'a> {
+    /// A stream got an entry.
+    Appended {
+        /// The stream's key.
+        stream: &'a [u8],
+        /// The entry's id.
+        id: StreamId,
+        /// Its fields and values.
+        pairs: &'a [[Bytes; 2]],
+    },
+    /// A message was published, whether anyone heard it or not.
+    Published {
+        /// Where.
+        channel: &'a [u8],
+        /// What.
+        message: &'a [u8],
+    },
+}
+
+/// Who listens, if anyone does.
+#[derive(Default)]
+pub(super) struct Tap(Option<Box<dyn FnMut(Wrote<'_>) + Send>>);
+
+impl fmt::Debug for Tap {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Tap")
+    }
+}
+
+impl Redis {
+    /// Tells `listener` of every write to a stream and every message from now on, in order.
+    pub fn tap(&self, listener: impl FnMut(Wrote<'_>) + Send + 'static) {
+        self.core().tap = Tap(Some(Box::new(listener)));
+    }
+}
+
+impl Core {
+    pub(super) fn wrote(&mut self, what: Wrote<'_>) {
+        if let Tap(Some(listener)) = &mut self.tap {
+            listener(what);
+        }
+    }
+}
