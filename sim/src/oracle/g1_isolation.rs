@@ -1,7 +1,8 @@
 //! G1: no client ever receives another user's portfolio or trades, nor a symbol it is not subscribed to.
 //!
 //! What a client asked for and what it was told reach it in one order, so from the moment it has read
-//! `unsubscription:confirmed` a value of that symbol is wrong, unless it has asked for it since.
+//! `unsubscription:confirmed` a value of that symbol is wrong, unless it has asked for it since: a call
+//! that was not answered by then came behind.
 
 use std::collections::{BTreeSet, VecDeque};
 
@@ -17,7 +18,7 @@ pub(super) struct Isolation {
 #[derive(Clone, Debug, Default)]
 struct Asked {
     symbols: BTreeSet<Symbol>,
-    /// Of calls that were not answered yet: an unsubscription that is confirmed meanwhile was made before.
+    /// Calls for symbols that were not answered yet, the oldest first.
     waiting: VecDeque<Vec<Symbol>>,
     portfolio: bool,
     trades: bool,
@@ -42,12 +43,8 @@ impl Isolation {
                 match call {
                     Call::Portfolio => asked.portfolio = true,
                     Call::Trades => asked.trades = true,
-                    Call::Watchlist => {
-                        asked.symbols.extend(symbols);
-                        if !symbols.is_empty() {
-                            asked.waiting.push_back(symbols.clone());
-                        }
-                    }
+                    Call::Watchlist if symbols.is_empty() => {}
+                    Call::Watchlist => asked.waiting.push_back(symbols.clone()),
                 }
             }
             Observation::Got(conn, got) => return self.got(facts, *conn, got),
@@ -104,7 +101,10 @@ impl Isolation {
                 let concerns = match topic {
                     Topic::Market => true,
                     Topic::Portfolio(of) => *of == user && (!restricted || asked.portfolio),
-                    Topic::Quote(symbol) => asked.symbols.contains(symbol),
+                    Topic::Quote(symbol) => {
+                        asked.symbols.contains(symbol)
+                            || asked.waiting.iter().any(|asked| asked.contains(symbol))
+                    }
                 };
                 promised!(
                     facts,
@@ -114,20 +114,19 @@ impl Isolation {
                 );
             }
             Got::Unsubscribed { symbols } => {
-                let Asked {
-                    symbols: held,
-                    waiting,
-                    ..
-                } = self.asked(conn);
-                held.retain(|symbol| {
-                    !symbols.contains(symbol) || waiting.iter().any(|call| call.contains(symbol))
-                });
+                let asked = self.asked(conn);
+                asked.symbols.retain(|symbol| !symbols.contains(symbol));
             }
             Got::Confirmed {
                 call: Call::Watchlist,
+                symbols,
                 ..
+            } => {
+                let asked = self.asked(conn);
+                asked.waiting.pop_front();
+                asked.symbols.extend(symbols);
             }
-            | Got::RateLimited {
+            Got::RateLimited {
                 call: Call::Watchlist,
             } => {
                 self.asked(conn).waiting.pop_front();
