@@ -101,7 +101,7 @@ impl Rate {
         );
         let slack = facts.promises.bus_request_max_ms + 2 * facts.promises.transit_ms + 500;
         let slack = slack + window * facts.promises.skew_permille / 1000;
-        let begin = made.at.saturating_sub(window.saturating_sub(slack));
+        let begin = decided(facts, &made).saturating_sub(window.saturating_sub(slack));
         let before = || {
             calls
                 .iter()
@@ -159,9 +159,10 @@ impl Rate {
         } else {
             made.at.saturating_sub(window + slack)
         };
+        let latest = decided(facts, &made) + slack;
         let counted = calls
             .iter()
-            .filter(|other| !other.refused && other.at >= begin && other.at <= made.at + slack);
+            .filter(|other| !other.refused && other.at >= begin && other.at <= latest);
         let count = counted.count();
         promised!(
             facts,
@@ -172,4 +173,13 @@ impl Rate {
         );
         Ok(())
     }
+}
+
+/// When a call was decided at the latest, but for the time that a message is under way. One whose client
+/// was held up meanwhile may have come long after it was made.
+fn decided(facts: &Facts, made: &Made) -> u64 {
+    let able = facts
+        .conn(made.conn)
+        .is_some_and(|of| of.able_since(made.at));
+    if able { made.at } else { facts.now }
 }

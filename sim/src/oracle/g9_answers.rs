@@ -66,6 +66,7 @@ impl Answers {
                 self.answered(facts, *batch, *node, *answer)
             }
             Observation::Unanswered(batch) => {
+                self.may_be_held(facts, *batch);
                 if let Some(open) = self.open.get_mut(batch.index()) {
                     *open = None;
                 }
@@ -150,6 +151,7 @@ impl Answers {
                 }
             }
             Answer::Unavailable => {
+                self.may_be_held(facts, batch);
                 promised!(
                     facts,
                     G9,
@@ -175,6 +177,23 @@ impl Answers {
             }
         }
         Ok(())
+    }
+
+    /// The values of a batch that is to be tried again whole may have taken the place of those before.
+    fn may_be_held(&mut self, facts: &Facts, batch: Batch) {
+        let asked = facts.batches.get(batch.index());
+        let Some((at, node)) = asked.and_then(|asked| asked.asked) else {
+            return;
+        };
+        for offer in asked.into_iter().flat_map(|asked| &asked.offers) {
+            if let Target::State(topic) = offer.target
+                && let Some(newest) = self.newest.get_mut(&(node, topic))
+                && newest.at <= at
+            {
+                newest.behind = Some(offer.item);
+                newest.last_at = facts.now;
+            }
+        }
     }
 
     /// An emitter's value may have taken the place of one that was held, on whichever node took it in.
