@@ -13,11 +13,19 @@ mod tracing_lines;
 
 pub mod balancer;
 pub mod client;
+#[allow(
+    clippy::indexing_slicing,
+    reason = "numbers are dense and given out by the simulation itself"
+)]
 pub mod engines;
 pub mod journal;
 pub mod judge;
 pub mod net;
 pub mod observation;
+#[allow(
+    clippy::indexing_slicing,
+    reason = "numbers are dense and given out by the simulation itself"
+)]
 pub mod oracle;
 pub mod publisher;
 pub mod redis;

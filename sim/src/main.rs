@@ -156,7 +156,7 @@ fn main() -> ExitCode {
             let level = Level::from(level);
             let report = swarm::swarm(level, seeds.start, seeds.end, usize::from(jobs));
             print(&report.words(level));
-            report.code()
+            report.code(level)
         }
     };
     ExitCode::from(code)
@@ -237,10 +237,7 @@ fn run_servers(
             let code = verdict(seed, &ran);
             if brief {
                 let simulated_ms = u64::try_from(ran.took.as_millis()).unwrap_or(u64::MAX);
-                print(&format!(
-                    "{}\n",
-                    swarm::sums(simulated_ms, &ran.situations)
-                ));
+                print(&format!("{}\n", swarm::sums(simulated_ms, &ran.situations)));
             }
             code
         }

@@ -9,12 +9,16 @@
 use std::process::{Command, Stdio};
 use std::thread;
 
+/// Scenario, seed, network and number of clients.
+type Run = (&'static str, u64, &'static str, u16);
+
 /// The logs of runs that go on at the same time.
-fn logs<const N: usize>(runs: [(u64, &str); N]) -> [String; N] {
-    let start = |(seed, network): (u64, &str)| {
+fn logs<const N: usize>(runs: [Run; N]) -> [String; N] {
+    let start = |(scenario, seed, network, clients): Run| {
         Command::new(env!("CARGO_BIN_EXE_tradewire-sim"))
-            .args(["run", "--scenario", "small", "--network", network])
+            .args(["run", "--scenario", scenario, "--network", network])
             .args(["--seed", &seed.to_string()])
+            .args(["--clients", &clients.to_string()])
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
@@ -34,7 +38,13 @@ fn logs<const N: usize>(runs: [(u64, &str); N]) -> [String; N] {
 #[test]
 fn the_same_seed_gives_the_same_bytes_in_another_process() {
     let mut others: Vec<String> = Vec::new();
-    for run in [(1, "stack"), (2, "stack"), (3, "turmoil")] {
+    for run in [
+        ("small", 1, "stack", 20),
+        ("small", 2, "stack", 20),
+        ("small", 3, "turmoil", 20),
+        ("random", 4, "stack", 6),
+        ("random", 11, "stack", 6),
+    ] {
         let [one, two] = logs([run, run]);
         assert!(one.lines().count() > 5_000, "{run:?} did too little");
         let differing = one

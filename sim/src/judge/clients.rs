@@ -9,8 +9,8 @@ use super::texts::{self, Payload};
 use super::{Judge, Seat};
 use crate::observation::{Observation as Saw, Reason};
 use crate::oracle::{
-    Call, Conn, Ended, Got, Guarantee, Observation, Refused, Resume, Situation, Symbol, Tab, Target, Topic,
-    Verdict,
+    Call, Conn, Ended, Got, Guarantee, Observation, Refused, Resume, Situation, Symbol, Tab,
+    Target, Topic, Verdict,
 };
 
 /// How long a client that is not refused may take to come in: a wait, a look-up, and once more.

@@ -4,6 +4,11 @@
 //! the world did — but for what only a server knows: when it counted a connection and when no more, that it
 //! reaches Redis, and that a client was too slow; these are its engine's notes. Nothing here judges.
 
+#![allow(
+    clippy::wildcard_enum_match_arm,
+    reason = "take() tells every observation to the one who knows it; that one need not name the others"
+)]
+
 mod clients;
 mod names;
 mod nodes;
@@ -17,8 +22,8 @@ use std::time::Duration;
 use crate::journal::Seen;
 use crate::observation::Observation as Saw;
 use crate::oracle::{
-    Batch, Conn, Guarantee, Item, Node, Observation, Oracle, Promises, Situation, Situations, Tab, Target, User,
-    Verdict, Violation,
+    Batch, Conn, Guarantee, Item, Node, Observation, Oracle, Promises, Situation, Situations, Tab,
+    Target, User, Verdict, Violation,
 };
 
 pub use names::{Link, symbol_name, user_name};
@@ -183,20 +188,16 @@ impl Judge {
     }
 
     fn stall_link(&mut self, link: &Link, on: bool) -> Verdict {
-        for number in 0..self.conns.len() {
-            let seat = &self.conns[number];
-            if seat.link == *link && !seat.ended {
-                let conn = Conn(u32::try_from(number).unwrap_or(u32::MAX));
-                let frozen = self
-                    .clients
-                    .get(&seat.client)
-                    .is_some_and(|client| client.frozen);
-                if on || !frozen {
-                    self.see(&Observation::Stalled { conn, on })?;
-                }
-            }
-        }
-        Ok(())
+        let seats = (0..).map(Conn).zip(&self.conns);
+        let held_up = seats.filter(|(_, seat)| {
+            let client = self.clients.get(&seat.client);
+            let frozen = client.is_some_and(|client| client.frozen);
+            seat.link == *link && !seat.ended && (on || !frozen)
+        });
+        let held_up: Vec<Conn> = held_up.map(|(conn, _)| conn).collect();
+        held_up
+            .into_iter()
+            .try_for_each(|conn| self.see(&Observation::Stalled { conn, on }))
     }
 
     /// Nothing was wrong nor published for so long.

@@ -34,7 +34,9 @@ pub enum Wrote<'a> {
 
 /// Who listens, if anyone does.
 #[derive(Default)]
-pub(super) struct Tap(Option<Box<dyn FnMut(Wrote<'_>) + Send>>);
+pub(super) struct Tap(Option<Box<Listener>>);
+
+type Listener = dyn FnMut(Wrote<'_>) + Send;
 
 impl fmt::Debug for Tap {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

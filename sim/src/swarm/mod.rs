@@ -16,6 +16,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::engines::{self, Outcome, Story};
+use crate::oracle::Situation;
 
 /// Seeds from which on a swarm must have come into every situation.
 pub const SUFFICIENT: u64 = 500;
@@ -49,6 +50,22 @@ impl Level {
             Self::Engine => "bare engines on a modelled bus: no bytes, no async, fast",
             Self::Server => "real servers, a simulated Redis and clients on a simulated network",
         }
+    }
+
+    /// Whether it can know of this: some things only show inside of a server or of Redis.
+    #[must_use]
+    pub fn can_tell(self, situation: Situation) -> bool {
+        let inside = matches!(
+            situation,
+            Situation::FirstCallByGrace
+                | Situation::LateRequest
+                | Situation::LeaseLost
+                | Situation::RateRefusedAcross
+                | Situation::ResumeAwaited
+                | Situation::StateMissed
+                | Situation::TotalBound
+        );
+        self == Self::Engine || !inside
     }
 
     fn run(self, seed: u64) -> (Result<(), Failure>, Option<Outcome>) {

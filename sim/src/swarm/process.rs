@@ -41,7 +41,14 @@ pub(super) fn run(seed: u64) -> (Result<(), Failure>, Option<Outcome>) {
         Err(error) => return crashed(format!("this program cannot be found: {error}")),
     };
     let ran = Command::new(program)
-        .args(["run", "--level", "server", "--scenario", "random", "--brief"])
+        .args([
+            "run",
+            "--level",
+            "server",
+            "--scenario",
+            "random",
+            "--brief",
+        ])
         .args(["--seed", &seed.to_string()])
         .stdin(Stdio::null())
         .output();

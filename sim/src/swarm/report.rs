@@ -101,20 +101,22 @@ impl Report {
 
     /// Situations that a swarm of this size should have come into and has not.
     #[must_use]
-    pub fn missing(&self) -> Vec<Situation> {
+    pub fn missing(&self, level: Level) -> Vec<Situation> {
         if self.runs < SUFFICIENT {
-            Vec::new()
-        } else {
-            self.situations.missing()
+            return Vec::new();
         }
+        let missing = self.situations.missing().into_iter();
+        missing
+            .filter(|situation| level.can_tell(*situation))
+            .collect()
     }
 
     /// The process's exit code.
     #[must_use]
-    pub fn code(&self) -> u8 {
+    pub fn code(&self, level: Level) -> u8 {
         match &self.failure {
             Some((_, failure)) => failure.code(),
-            None if self.missing().is_empty() => 0,
+            None if self.missing(level).is_empty() => 0,
             None => NOT_REACHED,
         }
     }
@@ -134,7 +136,7 @@ impl Report {
                 self.situations.get(*situation)
             ));
         }
-        for situation in self.missing() {
+        for situation in self.missing(level) {
             words.push_str(&format!("never: {situation}\n"));
         }
         if let Some((seed, failure)) = &self.failure {

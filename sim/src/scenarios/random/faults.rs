@@ -28,6 +28,17 @@ const USUAL: Latency = Latency {
 const LOST_PER_MILLION: [u32; 3] = [1_000, 20_000, 200_000];
 const SLOW_MS: [u64; 3] = [40, 150, 500];
 
+/// What becomes of what two hosts send each other.
+#[derive(Clone, Copy, Debug)]
+enum Way {
+    Cut,
+    CutUp,
+    CutDown,
+    Hold,
+    Latency,
+    Loss,
+}
+
 /// Something that ends.
 #[derive(Clone, Debug)]
 pub(super) enum Ongoing {
@@ -64,7 +75,12 @@ impl<W: Network> Random<W> {
             kind,
             every_ms,
             lasts_ms,
-        }) = self.plan.faults.get(number).copied().filter(|_| self.is_busy())
+        }) = self
+            .plan
+            .faults
+            .get(number)
+            .copied()
+            .filter(|_| self.is_busy())
         else {
             return Ok(Ok(()));
         };
@@ -73,26 +89,27 @@ impl<W: Network> Random<W> {
         let ms = self.chance.random_range(lasts_ms / 10..=lasts_ms);
         let place = self.chance.random_range(0..self.nodes.len());
         let host = self.chance.random_range(0..self.hosts.len());
-        self.world
-            .journal()
-            .line("world", format_args!("== {kind:?}, node{place}, clients{host}, {ms} ms"));
+        self.world.journal().line(
+            "world",
+            format_args!("== {kind:?}, node{place}, clients{host}, {ms} ms"),
+        );
         Ok(self.bring_about(kind, place, host, ms))
     }
 
     fn bring_about(&mut self, kind: FaultKind, place: usize, host: usize, ms: u64) -> Verdict {
         match kind {
-            FaultKind::ClientCut
-            | FaultKind::ClientCutUp
-            | FaultKind::ClientCutDown
-            | FaultKind::ClientHold
-            | FaultKind::ClientLatency
-            | FaultKind::ClientLoss => self.disturb_clients(kind, place, host, ms),
-            FaultKind::RedisCut
-            | FaultKind::RedisCutUp
-            | FaultKind::RedisCutDown
-            | FaultKind::RedisHold
-            | FaultKind::RedisLatency
-            | FaultKind::RedisLoss => self.disturb_redis(kind, place, ms),
+            FaultKind::ClientCut => self.disturb_clients(Way::Cut, place, host, ms),
+            FaultKind::ClientCutUp => self.disturb_clients(Way::CutUp, place, host, ms),
+            FaultKind::ClientCutDown => self.disturb_clients(Way::CutDown, place, host, ms),
+            FaultKind::ClientHold => self.disturb_clients(Way::Hold, place, host, ms),
+            FaultKind::ClientLatency => self.disturb_clients(Way::Latency, place, host, ms),
+            FaultKind::ClientLoss => self.disturb_clients(Way::Loss, place, host, ms),
+            FaultKind::RedisCut => self.disturb_redis(Way::Cut, place, ms),
+            FaultKind::RedisCutUp => self.disturb_redis(Way::CutUp, place, ms),
+            FaultKind::RedisCutDown => self.disturb_redis(Way::CutDown, place, ms),
+            FaultKind::RedisHold => self.disturb_redis(Way::Hold, place, ms),
+            FaultKind::RedisLatency => self.disturb_redis(Way::Latency, place, ms),
+            FaultKind::RedisLoss => self.disturb_redis(Way::Loss, place, ms),
             FaultKind::RedisHang => self.hang(ms, Redis::hang),
             FaultKind::RedisPause => self.hang(ms, Redis::pause),
             FaultKind::RedisSlow => {
@@ -191,29 +208,29 @@ impl<W: Network> Random<W> {
         }
     }
 
-    /// Does something to what two hosts send each other, and says whether it can be done on this network.
-    fn disturb(&mut self, kind: FaultKind, a: HostId, b: HostId) {
+    /// Does something to what two hosts send each other.
+    fn disturb(&mut self, way: Way, a: HostId, b: HostId) {
         let loss = super::plan::pick(&mut self.chance, &LOST_PER_MILLION);
         let slow = super::plan::pick(&mut self.chance, &SLOW_MS);
         let network = self.world.network();
-        match kind {
-            FaultKind::ClientCutUp | FaultKind::RedisCutUp => network.cut(a, b),
-            FaultKind::ClientCutDown | FaultKind::RedisCutDown => network.cut(b, a),
-            FaultKind::ClientHold | FaultKind::RedisHold => network.hold(a, b),
-            FaultKind::ClientLatency | FaultKind::RedisLatency => {
+        match way {
+            Way::Cut => {
+                network.cut(a, b);
+                network.cut(b, a);
+            }
+            Way::CutUp => network.cut(a, b),
+            Way::CutDown => network.cut(b, a),
+            Way::Hold => network.hold(a, b),
+            Way::Latency => {
                 let latency = Latency {
                     min: Duration::from_millis(slow / 2),
                     max: Duration::from_millis(slow),
                 };
                 network.set_latency(a, b, latency);
             }
-            FaultKind::ClientLoss | FaultKind::RedisLoss => {
+            Way::Loss => {
                 network.set_loss(a, b, loss);
                 network.set_loss(b, a, loss);
-            }
-            _ => {
-                network.cut(a, b);
-                network.cut(b, a);
             }
         }
     }
@@ -226,7 +243,7 @@ impl<W: Network> Random<W> {
         network.heal(a, b);
     }
 
-    fn disturb_clients(&mut self, kind: FaultKind, place: usize, host: usize, ms: u64) -> Verdict {
+    fn disturb_clients(&mut self, way: Way, place: usize, host: usize, ms: u64) -> Verdict {
         let (Some(clients), Some(node)) = (self.hosts.get(host).copied(), self.host_of(place))
         else {
             return Ok(());
@@ -236,19 +253,19 @@ impl<W: Network> Random<W> {
             node: format!("node{place}"),
         };
         self.judge.disturb(&link)?;
-        self.disturb(kind, clients, node);
+        self.disturb(way, clients, node);
         let ends = (clients, node);
         self.begin(Ongoing::Client { ends, link }, ms);
         Ok(())
     }
 
-    fn disturb_redis(&mut self, kind: FaultKind, place: usize, ms: u64) -> Verdict {
+    fn disturb_redis(&mut self, way: Way, place: usize, ms: u64) -> Verdict {
         let Some(node) = self.host_of(place) else {
             return Ok(());
         };
         let trouble = self.judge.trouble(Some(&format!("node{place}")))?;
         let ends = (node, self.redis_host);
-        self.disturb(kind, ends.0, ends.1);
+        self.disturb(way, ends.0, ends.1);
         self.begin(Ongoing::RedisLink { ends, trouble }, ms);
         Ok(())
     }
@@ -371,7 +388,10 @@ impl<W: Network> Random<W> {
         {
             how(&mut self.world, node);
             let at = self.world.now() + Duration::from_millis(ms + 500);
-            let at = at.min(self.busy_until.max(self.world.now() + Duration::from_millis(500)));
+            let at = at.min(
+                self.busy_until
+                    .max(self.world.now() + Duration::from_millis(500)),
+            );
             self.at(at, Act::NodeStarts(place));
         }
     }

@@ -90,12 +90,7 @@ struct Random<W: Network> {
 ///
 /// # Errors
 /// When a part of the world could not be made.
-pub fn run(
-    seed: u64,
-    clients: usize,
-    on: NetworkKind,
-    journal: &Journal,
-) -> Result<Ran, RunError> {
+pub fn run(seed: u64, clients: usize, on: NetworkKind, journal: &Journal) -> Result<Ran, RunError> {
     let mut chance = StdRng::seed_from_u64(seed ^ 0x5eed);
     let settings = StackSettings {
         hosts_max: HOSTS_MAX,
@@ -218,7 +213,11 @@ impl<W: Network> Random<W> {
             self.after(4_000, Act::Emits);
         }
         for fault in 0..self.plan.faults.len() {
-            let every = self.plan.faults.get(fault).map_or(0, |fault| fault.every_ms);
+            let every = self
+                .plan
+                .faults
+                .get(fault)
+                .map_or(0, |fault| fault.every_ms);
             let ms = self.about(every) + 3_000;
             self.after(ms, Act::FaultBegins(fault));
         }
@@ -292,7 +291,10 @@ impl<W: Network> Random<W> {
 
     /// Waits until everything is mended and everyone is back, then calls it quiet.
     fn settles(&mut self) {
-        let down = self.nodes.iter().any(|node| self.world.host_of(*node).is_none());
+        let down = self
+            .nodes
+            .iter()
+            .any(|node| self.world.host_of(*node).is_none());
         let waiting = self.agenda.values().any(|act| {
             matches!(
                 act,

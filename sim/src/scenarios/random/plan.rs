@@ -183,7 +183,9 @@ impl Plan {
         Self {
             seed,
             nodes: pick(chance, &[1, 2, 3, 3, 3, 4]),
-            users: u32::try_from(clients.div_ceil(per_user)).unwrap_or(1).max(1),
+            users: u32::try_from(clients.div_ceil(per_user))
+                .unwrap_or(1)
+                .max(1),
             clients,
             symbols: chance.random_range(2..=8),
             only_subscribers: chance.random_bool(0.2),

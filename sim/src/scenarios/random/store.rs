@@ -47,7 +47,9 @@ pub(super) fn listen(redis: &Redis, journal: &Journal) {
 /// Topics and payloads of a message with values, if it is one.
 fn values(message: &[u8]) -> Option<Vec<(String, String)>> {
     let text = std::str::from_utf8(message).ok()?;
-    let rest = text.strip_prefix("v ").or_else(|| text.strip_prefix("o "))?;
+    let rest = text
+        .strip_prefix("v ")
+        .or_else(|| text.strip_prefix("o "))?;
     let (_, mut rest) = rest.split_once('\n')?;
     let mut values = Vec::new();
     while !rest.is_empty() {
@@ -103,7 +105,11 @@ impl<W: Network> Random<W> {
 
     /// All data is gone, after `stop` perhaps, and all sessions with it; those come back later.
     pub(super) fn lose_data(&mut self, lose: impl FnOnce(&Redis) + Send + 'static) {
-        let users = if self.plan.sessions { self.plan.users } else { 0 };
+        let users = if self.plan.sessions {
+            self.plan.users
+        } else {
+            0
+        };
         self.with_redis(move |redis, journal| {
             lose(redis);
             journal.observe(&Arc::from(NAME), Saw::DataLost);
