@@ -3,8 +3,9 @@
 //! [`engines`] is a cluster of bare engines on a modelled bus, without bytes or async: it searches wide.
 //! [`world`] holds real server nodes, clients and publishers on a simulated network ([`net`]) under a
 //! simulated clock, with a simulated [`redis`]: the server is the one that production runs, and
-//! [`journal::Journal`] is the byte-for-byte log. [`judge`] holds the oracle over it. [`oracle`] knows the guarantees and nothing of how a
-//! cluster is made; [`swarm`] runs many seeds. Everything that a run does follows from its seed.
+//! [`journal::Journal`] is the byte-for-byte log. [`judge`] holds the oracle over it. [`oracle`] knows the
+//! guarantees and nothing of how a cluster is made; [`swarm`] runs many seeds. Everything that a run
+//! does follows from its seed.
 //!
 //! `sim/README.md` lists every source of chance and time, and how each is closed.
 
@@ -13,19 +14,11 @@ mod tracing_lines;
 
 pub mod balancer;
 pub mod client;
-#[allow(
-    clippy::indexing_slicing,
-    reason = "numbers are dense and given out by the simulation itself"
-)]
 pub mod engines;
 pub mod journal;
 pub mod judge;
 pub mod net;
 pub mod observation;
-#[allow(
-    clippy::indexing_slicing,
-    reason = "numbers are dense and given out by the simulation itself"
-)]
 pub mod oracle;
 pub mod publisher;
 pub mod redis;
