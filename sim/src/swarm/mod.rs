@@ -52,7 +52,8 @@ impl Level {
         }
     }
 
-    /// Whether it can know of this: some things only show inside of a server or of Redis.
+    /// Whether it can know of this: some things only show inside of a server or of Redis, and stock
+    /// clients hardly ever come back while their server still believes that they are there.
     #[must_use]
     pub fn can_tell(self, situation: Situation) -> bool {
         let inside = matches!(
@@ -61,6 +62,7 @@ impl Level {
                 | Situation::LateRequest
                 | Situation::LeaseLost
                 | Situation::RateRefusedAcross
+                | Situation::ReplacedAcross
                 | Situation::ResumeAwaited
                 | Situation::StateMissed
                 | Situation::TotalBound

@@ -63,11 +63,17 @@ pub(super) enum Ongoing {
 }
 
 impl<W: Network> Random<W> {
+    /// Something begins, which is over when faults are at the latest.
     fn begin(&mut self, ongoing: Ongoing, ms: u64) {
+        let left = self.busy_until.saturating_sub(self.world.now());
+        let left = u64::try_from(left.as_millis()).unwrap_or(u64::MAX);
+        self.begin_for(ongoing, ms.min(left));
+    }
+
+    fn begin_for(&mut self, ongoing: Ongoing, ms: u64) {
         self.ongoings += 1;
         self.ongoing.insert(self.ongoings, ongoing);
-        let at = self.world.now() + Duration::from_millis(ms);
-        self.at(at.min(self.busy_until), Act::FaultEnds(self.ongoings));
+        self.after(ms, Act::FaultEnds(self.ongoings));
     }
 
     pub(super) fn fault_begins(&mut self, number: usize) -> Result<Verdict, RunError> {
@@ -159,9 +165,9 @@ impl<W: Network> Random<W> {
                 });
                 if self.plan.sessions && !gone {
                     self.set_session(user, false);
-                    // Long enough, now and then, for it to be found out.
-                    let more = if self.percent(50) { 30_000 } else { 0 };
-                    self.begin(Ongoing::Session(user), ms + more + 1_000);
+                    // Long enough, now and then, for it to be found out, also in the quiet before the end.
+                    let more = if self.percent(50) { 40_000 } else { 0 };
+                    self.begin_for(Ongoing::Session(user), ms + more + 1_000);
                 }
                 Ok(())
             }
