@@ -25,6 +25,8 @@ struct Made {
     first: bool,
     admitted: bool,
     refused: bool,
+    /// When its client read the answer.
+    answered: Option<u64>,
 }
 
 impl Rate {
@@ -79,13 +81,16 @@ impl Rate {
             first: *count == 1,
             admitted: false,
             refused: false,
+            answered: None,
         });
     }
 
     fn answered(&mut self, facts: &Facts, conn: Conn, call: Call) -> Option<(usize, usize)> {
         let user = facts.conn(conn)?.user.index();
         let (waiting, _) = self.waiting.get_mut(conn.index())?.get_mut(call.index())?;
-        Some((user, waiting.pop_front()?))
+        let at = waiting.pop_front()?;
+        self.users[user][call.index()][at].answered = Some(facts.now);
+        Some((user, at))
     }
 
     fn admitted(&mut self, facts: &Facts, user: usize, call: Call, at: usize) -> Verdict {
@@ -162,7 +167,7 @@ impl Rate {
         let latest = decided(facts, &made) + slack;
         let counted = calls
             .iter()
-            .filter(|other| !other.refused && other.at >= begin && other.at <= latest);
+            .filter(|other| !other.refused && decided(facts, other) >= begin && other.at <= latest);
         let count = counted.count();
         promised!(
             facts,
@@ -181,5 +186,9 @@ fn decided(facts: &Facts, made: &Made) -> u64 {
     let able = facts
         .conn(made.conn)
         .is_some_and(|of| of.able_since(made.at));
-    if able { made.at } else { facts.now }
+    if able {
+        made.at
+    } else {
+        made.answered.unwrap_or(facts.now)
+    }
 }
