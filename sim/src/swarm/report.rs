@@ -124,12 +124,12 @@ impl Report {
     /// The report in words.
     #[must_use]
     pub fn words(&self, level: Level) -> String {
-        let mut words = format!(
-            "{} runs, {} inputs, {} simulated seconds\n",
-            self.runs,
-            self.inputs,
-            self.simulated_ms / 1000
-        );
+        let mut words = format!("{} runs, ", self.runs);
+        // A run of servers does not tell what its engines were given.
+        if self.inputs > 0 {
+            words.push_str(&format!("{} inputs, ", self.inputs));
+        }
+        words.push_str(&format!("{} simulated seconds\n", self.simulated_ms / 1000));
         for situation in Situation::ALL {
             words.push_str(&format!(
                 "{:>10}  {situation}\n",
