@@ -14,17 +14,15 @@ mod tracing_lines;
 
 pub mod balancer;
 pub mod client;
-pub mod engines;
 pub mod journal;
 pub mod judge;
 pub mod net;
 pub mod observation;
-pub mod oracle;
 pub mod publisher;
 pub mod redis;
 pub mod scenarios;
-pub mod swarm;
 pub mod world;
 
 pub use http_client::PORT;
 pub use tracing_lines::JournalSubscriber;
+pub use tradewire_sim_engines::{engines, oracle, swarm};

@@ -71,7 +71,7 @@ enum Command {
         #[arg(long, value_enum, default_value_t = LevelName::Engine)]
         level: LevelName,
         /// The seeds, as FIRST..END; END is not run.
-        #[arg(long, value_parser = seeds)]
+        #[arg(long, value_parser = swarm::seeds)]
         seeds: Range<u64>,
         /// How many run at once.
         #[arg(long, default_value_t = 1)]
@@ -113,17 +113,6 @@ impl From<LevelName> for Level {
             LevelName::Engine => Self::Engine,
             LevelName::Server => Self::Server,
         }
-    }
-}
-
-fn seeds(text: &str) -> Result<Range<u64>, String> {
-    let wrong = || format!("`{text}` is not FIRST..END, as in 0..100");
-    let (first, end) = text.split_once("..").ok_or_else(wrong)?;
-    let range = first.parse().map_err(|_| wrong())?..end.parse().map_err(|_| wrong())?;
-    if range.is_empty() {
-        Err(format!("{text} has no seeds"))
-    } else {
-        Ok(range)
     }
 }
 

@@ -9,6 +9,7 @@ mod report;
 pub use process::sums;
 pub use report::{Failure, Report, reproduce};
 
+use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -75,6 +76,21 @@ impl Level {
             Self::Engine => run_engines(seed, Story::silent()),
             Self::Server => process::run(seed),
         }
+    }
+}
+
+/// Reads seeds as they are asked for.
+///
+/// # Errors
+/// Says how they are written.
+pub fn seeds(text: &str) -> Result<Range<u64>, String> {
+    let wrong = || format!("`{text}` is not FIRST..END, as in 0..100");
+    let (first, end) = text.split_once("..").ok_or_else(wrong)?;
+    let range = first.parse().map_err(|_| wrong())?..end.parse().map_err(|_| wrong())?;
+    if range.is_empty() {
+        Err(format!("{text} has no seeds"))
+    } else {
+        Ok(range)
     }
 }
 
