@@ -90,6 +90,11 @@ impl Crowd {
         self.count
     }
 
+    /// How many slots were ever used, taken or not.
+    pub(crate) fn slots(&self) -> usize {
+        self.places.len()
+    }
+
     /// # Panics
     /// When the slot is taken: the driver must not use a slot again before its release.
     pub(crate) fn insert(&mut self, connection: Connection) {

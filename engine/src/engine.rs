@@ -352,6 +352,13 @@ impl Engine {
         }
     }
 
+    /// How many slots connections have used so far: a driver that numbers them densely never names one
+    /// beyond the next.
+    #[must_use]
+    pub fn slots(&self) -> usize {
+        self.crowd.slots()
+    }
+
     /// The whole state as bytes, from which [`Self::restore`] makes an engine that goes on the same.
     ///
     /// # Errors

@@ -6,28 +6,73 @@
 use alloc::sync::Arc;
 use core::fmt;
 
+use serde::ser::Serializer;
 use serde::{Deserialize, Serialize};
 
 use crate::ids::{Epoch, EventId, PublishId, Symbol, UserId};
 
-/// A JSON object's text as it goes to clients, and its hash.
+/// A JSON object's text as it goes to clients, its length and its hash.
+///
+/// A trace may leave the text out. Length and hash are all that decisions know of it, so an engine that
+/// is given such payloads decides the same.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "Written")]
 pub struct Payload {
-    text: Arc<str>,
+    bytes: u32,
+    #[serde(with = "postcard::fixint::le")]
     hash: u64,
+    #[serde(serialize_with = "write_text")]
+    text: Arc<str>,
+}
+
+/// A payload as it was written somewhere.
+#[derive(Deserialize)]
+struct Written {
+    bytes: u32,
+    #[serde(with = "postcard::fixint::le")]
+    hash: u64,
+    text: Arc<str>,
+}
+
+/// Names the text, so that a serializer which leaves texts out knows it.
+fn write_text<S: Serializer>(text: &Arc<str>, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_newtype_struct(Payload::TEXT, text)
+}
+
+impl TryFrom<Written> for Payload {
+    type Error = &'static str;
+
+    fn try_from(written: Written) -> Result<Self, Self::Error> {
+        let Written { bytes, hash, text } = written;
+        if !text.is_empty()
+            && Self::new(&text)
+                != (Self {
+                    bytes,
+                    hash,
+                    text: text.clone(),
+                })
+        {
+            return Err("a payload's length or hash is not that of its text");
+        }
+        Ok(Self { bytes, hash, text })
+    }
 }
 
 impl Payload {
+    /// What the text is called when it is serialised: it may be left out as an empty one.
+    pub const TEXT: &'static str = "PayloadText";
+
     /// Takes the text of one JSON object.
     #[must_use]
     pub fn new(text: &str) -> Self {
         Self {
+            bytes: u32::try_from(text.len()).unwrap_or(u32::MAX),
             hash: xxhash_rust::xxh3::xxh3_64(text.as_bytes()),
             text: Arc::from(text),
         }
     }
 
-    /// The JSON text.
+    /// The JSON text; empty if it was left out.
     #[must_use]
     pub fn text(&self) -> &str {
         &self.text
@@ -39,16 +84,20 @@ impl Payload {
         self.hash
     }
 
-    /// The text's length in bytes.
+    /// The text's length in bytes, also if it was left out.
     #[must_use]
     pub fn bytes(&self) -> usize {
-        self.text.len()
+        self.bytes as usize
     }
 }
 
 impl fmt::Debug for Payload {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.text)
+        if self.text.is_empty() {
+            write!(f, "({} bytes, {:016x})", self.bytes, self.hash)
+        } else {
+            f.write_str(&self.text)
+        }
     }
 }
 
