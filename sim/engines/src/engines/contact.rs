@@ -383,7 +383,10 @@ impl World<'_> {
         contact.number += 1;
         let (number, about) = (contact.number, contact.about_ms);
         contact.about_ms = (about * 2).clamp(BACKOFF_MS.0, BACKOFF_MS.1);
-        let ms = self.chance.random_range(about / 2..=about + about / 2) + 1;
+        let ms = self.places[place]
+            .chance
+            .random_range(about / 2..=about + about / 2)
+            + 1;
         self.after(ms, Event::Reconnect(place, node, number));
     }
 

@@ -1,8 +1,7 @@
-//! What goes wrong, when, to whom, and for how long; after the last of it everything is mended at once.
+//! What the script does to the cluster, and what goes wrong for how long; at the end of the plan everything
+//! is mended at once.
 
-use rand::RngExt as _;
-
-use super::plan::{Fault, FaultKind};
+use super::script::Does;
 use super::world::{Event, World};
 use crate::oracle::{Conn, Observation, Situation, User, Verdict};
 
@@ -46,13 +45,6 @@ impl Trouble {
 }
 
 impl World<'_> {
-    pub(super) fn schedule_faults(&mut self) {
-        for fault in 0..self.plan.faults.len() {
-            let ms = self.about(self.plan.faults[fault].every_ms) + 5_000;
-            self.at(ms, Event::FaultBegins(fault));
-        }
-    }
-
     fn begin(&mut self, ongoing: Ongoing, ms: u64) {
         let number = u32::try_from(self.trouble.list.len()).unwrap_or(u32::MAX);
         self.trouble.list.push(Some(ongoing));
@@ -64,84 +56,68 @@ impl World<'_> {
         (0..self.places.len()).try_for_each(|place| self.tell_fault(place))
     }
 
-    pub(super) fn fault_begins(&mut self, number: usize) -> Verdict {
-        if !self.is_busy() {
+    /// Does what the script says; places and tabs are those that have these names.
+    pub(super) fn act(&mut self, number: usize) -> Verdict {
+        let Some(act) = self.acts.get(number) else {
             return Ok(());
+        };
+        let does = act.does.clone();
+        if let Some(next) = self.acts.get(number + 1) {
+            self.at(next.at, Event::Act(number + 1));
         }
-        let Fault {
-            kind,
-            every_ms,
-            lasts_ms,
-        } = self.plan.faults[number];
-        let again = self.about(every_ms);
-        self.after(again, Event::FaultBegins(number));
-        let ms = self.chance.random_range(lasts_ms / 10..=lasts_ms);
-        let place = self.chance.random_range(0..self.places.len());
         if self.story.is_told() {
-            self.story.tell(
-                self.now,
-                format_args!("== {kind:?}, place {place}, {ms} ms"),
-            );
+            self.story.tell(self.now, format_args!("== {does:?}"));
         }
-        match kind {
-            FaultKind::Cut => self.stick(place, [true; 3], ms),
-            FaultKind::RequestsStuck => self.stick(place, [true, false, false], ms),
-            FaultKind::AnswersStuck => self.stick(place, [false, true, false], ms),
-            FaultKind::PushesStuck => self.stick(place, [false, false, true], ms),
-            FaultKind::SlowBus => {
+        let place = does.place().and_then(|name| self.place_named(name));
+        let tabs = does.tabs().iter().filter_map(|name| self.tab_named(*name));
+        let tabs: Vec<usize> = tabs.collect();
+        let place = place.unwrap_or_default();
+        match does {
+            Does::Publish {
+                keyed, late, items, ..
+            } => self.publish(place, keyed, late, &items),
+            Does::Emit { items } => self.emit(&items),
+            Does::Client { does, .. } => {
+                self.each_client(&tabs, |world, conn| world.client_does(conn, does))
+            }
+            Does::Cut { ms, .. } => self.stick(place, [true; 3], ms),
+            Does::RequestsStuck { ms, .. } => self.stick(place, [true, false, false], ms),
+            Does::AnswersStuck { ms, .. } => self.stick(place, [false, true, false], ms),
+            Does::PushesStuck { ms, .. } => self.stick(place, [false, false, true], ms),
+            Does::SlowBus { slow_ms, ms } => {
                 if self.trouble.slow_ms == 0 {
-                    self.trouble.slow_ms = self.chance.random_range(20..900);
+                    self.trouble.slow_ms = slow_ms;
                     self.begin(Ongoing::Slow, ms);
                 }
                 self.tell_faults()
             }
-            FaultKind::HungBus => {
+            Does::HungBus { ms } => {
                 self.trouble.hung += 1;
                 self.begin(Ongoing::Hung { since: self.now }, ms);
                 self.tell_faults()
             }
-            FaultKind::BusCrash => self.crash_bus(ms),
-            FaultKind::DataLoss => {
+            Does::BusCrash { ms } => self.crash_bus(ms),
+            Does::DataLoss => {
                 self.see(&Observation::DataLost)?;
                 self.bus.lose_data();
-                if self.plan.sessions {
-                    for user in 0..self.plan.users {
-                        self.session_ends(User(user), ms)?;
-                    }
-                }
-                if self.chance.random_bool(0.6) {
-                    self.crash_bus(ms)
-                } else {
-                    Ok(())
-                }
+                Ok(())
             }
-            FaultKind::NodeCrash => self.crash_node(place, ms),
-            FaultKind::Restart => self.restart(place, ms),
-            FaultKind::Deploy => self.roll_on(0),
-            FaultKind::StalledClients => self.each_client(30, |world, conn| world.stall(conn, ms)),
-            FaultKind::VanishedClients => self.each_client(20, Self::vanish),
-            FaultKind::Herd => self.each_client(100, Self::hang_up),
-            FaultKind::ClockSet => {
-                // Less than the life of a publisher's id, which ends by this clock.
-                let offset_ms = self.chance.random_range(-120_000..120_000);
+            Does::NodeCrash { power, ms, .. } => self.crash_node(place, power, ms),
+            Does::Restart { hurried, ms, .. } => self.restart(place, hurried, ms),
+            Does::Stall { ms, .. } => self.each_client(&tabs, |world, conn| world.stall(conn, ms)),
+            Does::Vanish { .. } => self.each_client(&tabs, Self::vanish),
+            Does::Herd { .. } => self.each_client(&tabs, Self::hang_up),
+            Does::ClockSet { offset_ms } => {
                 self.bus.set_clock(offset_ms);
                 self.see(&Observation::ClockSet)
             }
-            FaultKind::SessionEnds => {
-                let user = User(self.chance.random_range(0..self.plan.users));
-                if self.plan.sessions {
-                    self.session_ends(user, ms)
-                } else {
-                    Ok(())
-                }
-            }
-            FaultKind::PushesMissed => self.miss_pushes(place),
-            FaultKind::Trimmed => {
-                let keep = self.chance.random_range(0..10);
+            Does::SessionEnds { user, ms } => self.session_ends(user, ms),
+            Does::PushesMissed { .. } => self.miss_pushes(place),
+            Does::Trimmed { keep } => {
                 self.bus.trim(keep);
                 Ok(())
             }
-            FaultKind::Garbage => {
+            Does::Garbage { ms } => {
                 if !core::mem::replace(&mut self.trouble.garbage, true) {
                     self.begin(Ongoing::Garbage, ms);
                 }
@@ -172,13 +148,13 @@ impl World<'_> {
         Ok(())
     }
 
-    fn crash_node(&mut self, place: usize, ms: u64) -> Verdict {
+    fn crash_node(&mut self, place: usize, power: bool, ms: u64) -> Verdict {
         let Some(life) = self.places[place].life.as_deref() else {
             return Ok(());
         };
         let node = life.node;
         self.see(&Observation::NodeCrashed(node))?;
-        self.trouble.power_failure = self.chance.random_bool(0.3);
+        self.trouble.power_failure = power;
         self.bury(place)?;
         self.trouble.power_failure = false;
         self.come_back(place, ms);
@@ -192,11 +168,10 @@ impl World<'_> {
         }
     }
 
-    fn restart(&mut self, place: usize, ms: u64) -> Verdict {
+    fn restart(&mut self, place: usize, hurried: bool, ms: u64) -> Verdict {
         if self.places[place].life.is_none() {
             return Ok(());
         }
-        let hurried = self.chance.random_bool(0.2);
         self.drain(place, false)?;
         if hurried {
             self.drain(place, true)?;
@@ -205,39 +180,22 @@ impl World<'_> {
         Ok(())
     }
 
-    /// The next node of a rolling deploy.
-    pub(super) fn roll_on(&mut self, place: usize) -> Verdict {
-        if place >= self.places.len() || !self.is_busy() {
-            return Ok(());
-        }
-        self.restart(place, 0)?;
-        self.after(14_000, Event::RollOn(place + 1));
-        Ok(())
-    }
-
     fn session_ends(&mut self, user: User, ms: u64) -> Verdict {
         if core::mem::replace(&mut self.sessions[user.index()], false) {
-            // Long enough, now and then, for it to be found out.
-            let ms = if self.chance.random_bool(0.5) {
-                ms
-            } else {
-                ms + 30_000
-            };
-            self.begin(Ongoing::Session(user), ms + 1_000);
+            self.begin(Ongoing::Session(user), ms);
             self.see(&Observation::Session { user, there: false })?;
         }
         Ok(())
     }
 
+    /// Those of these tabs that have a connection.
     fn each_client(
         &mut self,
-        percent: u32,
+        tabs: &[usize],
         mut hit: impl FnMut(&mut Self, Conn) -> Verdict,
     ) -> Verdict {
-        for tab in 0..self.tabs.len() {
-            if let Some(conn) = self.tabs[tab].conn
-                && self.percent(percent)
-            {
+        for tab in tabs {
+            if let Some(conn) = self.tabs[*tab].conn {
                 hit(self, conn)?;
             }
         }

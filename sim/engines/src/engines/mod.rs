@@ -19,7 +19,9 @@ mod names;
 mod node;
 mod plan;
 mod publishers;
+mod random;
 mod reader;
+mod script;
 mod store;
 mod story;
 mod strays;
@@ -31,6 +33,7 @@ use core::time::Duration;
 
 use crate::oracle::{Situations, Violation};
 
+pub use script::{Script, ScriptError};
 pub use story::Story;
 
 /// What came of one run.
@@ -46,10 +49,10 @@ pub struct Outcome {
     pub simulated_ms: u64,
 }
 
-/// Runs one seed.
+/// Runs a script.
 #[must_use]
-pub fn run(seed: u64, story: Story<'_>) -> Outcome {
-    world::World::new(plan::Plan::new(seed), story).run()
+pub fn run(script: Script, story: Story<'_>) -> Outcome {
+    world::World::new(script, story).run()
 }
 
 /// Whole milliseconds of a span.

@@ -99,12 +99,13 @@ impl World<'_> {
         self.places[place].returns = false;
         let node = Node(self.lives);
         self.lives += 1;
-        let instance = self.chance.random();
+        let chance = &mut self.places[place].chance;
+        let instance = chance.random();
         let config = Config {
             limits: self.plan.limits.clone(),
             delivery: self.plan.delivery,
             bus: BusKind::Shared,
-            seed: self.chance.random(),
+            seed: chance.random(),
             instance,
         };
         let engine = match Engine::new(config) {
@@ -112,7 +113,7 @@ impl World<'_> {
             Err(error) => unreachable!("limits of the simulation: {error}"),
         };
         let skew = self.plan.skew_permille;
-        let speed = self.chance.random_range(1000 - skew..=1000 + skew);
+        let speed = chance.random_range(1000 - skew..=1000 + skew);
         self.places[place].life = Some(Box::new(Life {
             node,
             engine,
@@ -216,7 +217,8 @@ impl World<'_> {
                     self.see(&Observation::Admitted(conn))?;
                     self.wires[conn.index()].is_admitted = true;
                     self.hand(conn, Frame::Welcome, CONTROL_BYTES);
-                    let ms = self.chance.random_range(0..3);
+                    let tab = self.wires[conn.index()].tab;
+                    let ms = self.tabs[tab].chance.random_range(0..3);
                     self.after(ms, Event::NoticeConnected(conn));
                 }
             }
@@ -273,7 +275,7 @@ impl World<'_> {
             Effect::Drained => {
                 life.drained = true;
                 // What was asked of the bus is still taken there, for half a second at most.
-                let ms = self.chance.random_range(0..=500);
+                let ms = self.places[place].chance.random_range(0..=500);
                 self.after(ms, Event::NodeExits(place, life.node));
             }
             Effect::LookUpSession { request, session } => {

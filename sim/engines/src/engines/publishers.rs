@@ -1,14 +1,14 @@
 //! Publishers, who retry as the README tells them, and an emitter, who is told nothing.
 
-use rand::RngExt as _;
 use tradewire_engine::Input;
 use tradewire_engine::event::{LogKind, Payload, Publish, Target as EngineTarget};
 use tradewire_engine::ids::PublishId;
 
 use super::names::{key, payload};
+use super::script::Content;
 use super::world::{Event, World};
 use crate::oracle::{
-    Answer, Batch, Item, Observation, Offer, Symbol, Target, Topic, User, Verdict,
+    Answer, Batch, Item, Observation, Offer, Target, Verdict,
 };
 
 /// How long a publisher waits before it tries again.
@@ -27,6 +27,9 @@ struct Made {
 #[derive(Debug, Default)]
 struct BatchState {
     items: Vec<Made>,
+    /// Where it is handed in first.
+    place: usize,
+    late: bool,
     attempt: u32,
     /// The last answer, until the publisher has read it; or that there will be none.
     answer: Option<Option<Answer>>,
@@ -58,32 +61,18 @@ impl Batches {
 }
 
 impl World<'_> {
-    fn make(&mut self, target: Target, keyed: bool) -> Made {
+    fn make(&mut self, content: Content, keyed: bool) -> Made {
         let item = Item(self.batches.items);
         self.batches.items += 1;
-        let bytes = self.chance.random_range(0..self.plan.payload_max);
         Made {
             offer: Offer {
                 item,
-                target,
+                target: content.to,
                 keyed,
             },
-            payload: payload(item, bytes),
+            payload: payload(item, content.bytes),
             key: keyed.then(|| key(item)),
         }
-    }
-
-    fn target(&mut self) -> Target {
-        let user = User(self.chance.random_range(0..self.plan.users));
-        if self.percent(self.plan.trades) {
-            return Target::Trade(user);
-        }
-        let symbol = Symbol(self.chance.random_range(0..self.plan.symbols));
-        Target::State(match self.chance.random_range(0..10) {
-            0 => Topic::Market,
-            1..=4 => Topic::Portfolio(user),
-            _ => Topic::Quote(symbol),
-        })
     }
 
     fn engine_target(&self, target: Target) -> EngineTarget {
@@ -103,38 +92,39 @@ impl World<'_> {
         }
     }
 
-    pub(super) fn publish(&mut self) -> Verdict {
-        if !self.is_busy() {
-            return Ok(());
-        }
-        let ms = self.about(self.plan.publish_every_ms);
-        self.after(ms, Event::Publish);
-        let keyed = self.percent(self.plan.keyed);
-        let count = self.chance.random_range(1..=self.plan.batch_max);
-        let items = (0..count).map(|_| {
-            let target = self.target();
-            self.make(target, keyed)
-        });
+    pub(super) fn publish(
+        &mut self,
+        place: usize,
+        keyed: bool,
+        late: bool,
+        items: &[Content],
+    ) -> Verdict {
+        let items = items.iter().map(|content| self.make(*content, keyed));
         let items = items.collect();
         let batch = Batch(u32::try_from(self.batches.list.len()).unwrap_or(u32::MAX));
         self.batches.list.push(BatchState {
             items,
+            place,
+            late,
             ..BatchState::default()
         });
         self.publish_arrives(batch)
     }
 
-    /// A batch is handed in to whichever node the balancer picks.
+    /// A batch is handed in at its place, or the next where a node can take it.
     pub(super) fn publish_arrives(&mut self, batch: Batch) -> Verdict {
-        let late = self.percent(5);
-        let able = self.able(late);
-        if able.is_empty() {
+        let state = &self.batches.list[batch.index()];
+        let (wanted, attempt) = (state.place + state.attempt as usize, state.attempt);
+        let able = self.able(state.late && attempt == 0);
+        let places = self.places.len();
+        let nearest = able
+            .into_iter()
+            .min_by_key(|(place, _)| (place + places - wanted % places) % places);
+        let Some((place, node)) = nearest else {
             self.after(RETRY_MS, Event::PublishArrives(batch));
             return Ok(());
-        }
-        let (place, node) = able[self.chance.random_range(0..able.len())];
+        };
         let state = &self.batches.list[batch.index()];
-        let attempt = state.attempt;
         let offers = state.items.iter().map(|made| made.offer).collect();
         self.see(&Observation::Offered {
             batch,
@@ -170,7 +160,8 @@ impl World<'_> {
         if again && state.attempt < TRIES_MAX {
             state.attempt += 1;
             let mean = RETRY_MS << state.attempt.min(4);
-            let ms = self.about(mean);
+            // Not all at the same moment.
+            let ms = mean * (4 + u64::from(batch.0) % 8) / 8;
             self.after(ms, Event::PublishArrives(batch));
         } else {
             // What it said is in the oracle's books.
@@ -179,37 +170,9 @@ impl World<'_> {
         Ok(())
     }
 
-    pub(super) fn emit(&mut self) -> Verdict {
-        if !self.is_busy() {
-            return Ok(());
-        }
-        let ms = self.about(self.plan.publish_every_ms * 5);
-        self.after(ms, Event::Emit);
-        let first = self.target();
-        let mut targets = vec![first];
-        if self.percent(30) {
-            // Several rooms of one kind of event.
-            let more = self.chance.random_range(1..4);
-            for _ in 0..more {
-                let target = self.target();
-                let same = match (first, target) {
-                    (Target::State(Topic::Quote(_)), Target::State(Topic::Quote(_)))
-                    | (Target::State(Topic::Portfolio(_)), Target::State(Topic::Portfolio(_))) => {
-                        true
-                    }
-                    (Target::State(_) | Target::Trade(_), Target::State(_) | Target::Trade(_)) => {
-                        false
-                    }
-                };
-                if same && !targets.contains(&target) {
-                    targets.push(target);
-                }
-            }
-        }
-        let made: Vec<Made> = targets
-            .into_iter()
-            .map(|target| self.make(target, false))
-            .collect();
+    pub(super) fn emit(&mut self, items: &[Content]) -> Verdict {
+        let made = items.iter().map(|content| self.make(*content, false));
+        let made: Vec<Made> = made.collect();
         let offers = made.iter().map(|made| made.offer).collect();
         self.see(&Observation::Emitted { offers })?;
         let items: Vec<Publish> = made

@@ -26,7 +26,7 @@ impl World<'_> {
             return;
         };
         let (node, instance) = (life.node, life.instance);
-        if requests.is_empty() || self.chance.random_bool(0.5) {
+        if requests.is_empty() || self.places[place].chance.random_bool(0.5) {
             return;
         }
         let number = u32::try_from(self.strays.len()).unwrap_or(u32::MAX);
@@ -52,7 +52,7 @@ impl World<'_> {
             .filter(|life| life.node == node);
         let stuck = life.is_some_and(|life| life.contact.stuck[0] > 0);
         if stuck || !self.trouble.bus_answers() {
-            let ms = self.chance.random_range(50..400);
+            let ms = self.places[place].chance.random_range(50..400);
             self.after(ms, Event::Stray(number));
             return Ok(());
         }

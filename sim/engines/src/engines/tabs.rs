@@ -1,7 +1,8 @@
 //! Clients as stock ones are: handshake, CONNECT, backoff with jitter, resume, what they ask for, and
 //! what they do when they are refused, disconnected or cut off.
 
-use rand::RngExt as _;
+use rand::rngs::StdRng;
+use rand::{Rng as _, RngExt as _};
 use tradewire_engine::effect::Control;
 use tradewire_engine::ids::{Epoch, EventId};
 use tradewire_engine::parse::{
@@ -11,6 +12,7 @@ use tradewire_engine::reason::{Call as EngineCall, ClientError};
 use tradewire_engine::{Contact, Input};
 
 use super::names::{socket, symbol_of};
+use super::script::{Client, Wish};
 use super::wires::{Frame, Wire};
 use super::world::{Event, World};
 use crate::oracle::{
@@ -26,8 +28,10 @@ const CONNECT_MS: u64 = 20_000;
 /// A tab and how it stands.
 #[derive(Debug)]
 pub(super) struct TabState {
+    pub(super) name: u32,
     pub(super) tab: Tab,
     pub(super) user: User,
+    pub(super) dials_at: u64,
     /// Counts attempts, so that those planned before are void.
     attempt: u32,
     failures: u32,
@@ -43,46 +47,36 @@ pub(super) struct TabState {
     symbols: Vec<Symbol>,
     latency: u64,
     slow: Option<u32>,
+    /// Decides what it draws.
+    pub(super) chance: StdRng,
+}
+
+impl TabState {
+    pub(super) fn new(tab: Tab, client: Client, chance: StdRng) -> Self {
+        Self {
+            name: client.tab,
+            tab,
+            user: client.user,
+            dials_at: client.dials_at,
+            attempt: 0,
+            failures: 0,
+            conn: None,
+            is_in: false,
+            out_since: Some(0),
+            last_conn: None,
+            last_id: None,
+            resumes: client.resumes,
+            replaces: client.replaces,
+            restores: client.restores,
+            symbols: client.symbols,
+            latency: client.latency,
+            slow: client.slow,
+            chance,
+        }
+    }
 }
 
 impl World<'_> {
-    pub(super) fn make_tabs(&mut self) {
-        for number in 0..self.plan.tabs {
-            let user = User(number % self.plan.users);
-            let tab = Tab(self.tab_numbers);
-            self.tab_numbers += 1;
-            let watched = self.chance.random_range(0..=self.plan.symbols.min(3));
-            let symbols =
-                (0..watched).map(|_| Symbol(self.chance.random_range(0..self.plan.symbols)));
-            let mut symbols: Vec<Symbol> = symbols.collect();
-            symbols.sort_unstable();
-            symbols.dedup();
-            let plan = &self.plan;
-            let (resume, replaces, restore, slow) =
-                (plan.resume, plan.replaces, plan.restore, plan.slow);
-            let state = TabState {
-                tab,
-                user,
-                attempt: 0,
-                failures: 0,
-                conn: None,
-                is_in: false,
-                out_since: Some(0),
-                last_conn: None,
-                last_id: None,
-                resumes: self.percent(resume),
-                replaces: self.percent(replaces),
-                restores: self.percent(restore),
-                symbols,
-                latency: self.chance.random_range(1..=40),
-                slow: self.percent(slow).then(|| self.chance.random_range(1..=20)),
-            };
-            self.tabs.push(state);
-            let at = self.chance.random_range(500..8_000);
-            self.at(at, Event::Dial(self.tabs.len() - 1, 0));
-        }
-    }
-
     /// A tab opens a connection to whichever node the balancer picks.
     pub(super) fn dial(&mut self, tab: usize, attempt: u32) -> Verdict {
         if self.tabs[tab].attempt != attempt || self.tabs[tab].conn.is_some() {
@@ -90,13 +84,14 @@ impl World<'_> {
         }
         self.tabs[tab].out_since.get_or_insert(self.now);
         // A balancer learns late that a node leaves.
-        let late = self.percent(5);
+        let late = self.whim(tab, 5);
         let able = self.able(late);
         if able.is_empty() {
             self.retry(tab);
             return Ok(());
         }
-        let (place, node) = able[self.chance.random_range(0..able.len())];
+        let drawn = self.tabs[tab].chance.next_u64();
+        let (place, node) = self.chosen(&able, drawn);
         let state = &self.tabs[tab];
         let (latency, slow) = (
             state.latency,
@@ -107,9 +102,9 @@ impl World<'_> {
         self.tabs[tab].conn = Some(conn);
         self.after(latency, Event::HandshakeArrives(conn));
         self.after(CONNECT_MS, Event::ConnectTimeout(conn));
-        if self.is_busy() && self.percent(3) {
+        if self.is_busy() && self.whim(tab, 3) {
             // Someone closes the page again at once.
-            let ms = self.chance.random_range(0..6 * latency + 20);
+            let ms = self.tabs[tab].chance.random_range(0..6 * latency + 20);
             self.after(ms, Event::ConnectTimeout(conn));
         }
         Ok(())
@@ -126,25 +121,39 @@ impl World<'_> {
         able.collect()
     }
 
+    /// The one of them on which a draw falls: that another is not there moves only what fell on that.
+    pub(super) fn chosen(&self, able: &[(usize, Node)], drawn: u64) -> (usize, Node) {
+        let weight = |place: usize| {
+            let name = u64::from(self.places[place].name) + 1;
+            (drawn ^ name.wrapping_mul(0x9e37_79b9_7f4a_7c15)).wrapping_mul(0xd6e8_feb8_6659_fd93)
+                >> 8
+        };
+        let mut chosen = able[0];
+        for at in able {
+            if weight(at.0) > weight(chosen.0) {
+                chosen = *at;
+            }
+        }
+        chosen
+    }
+
     pub(super) fn handshake_answered(&mut self, conn: Conn) -> Verdict {
         let wire = &self.wires[conn.index()];
         if wire.is_left || wire.is_closing {
             return Ok(());
         }
         let (tab, node, latency) = (wire.tab, wire.node, wire.latency);
-        let state = &self.tabs[tab];
+        let forges = self.trouble.garbage && self.tabs[tab].resumes && self.whim(tab, 10);
+        let state = &mut self.tabs[tab];
         let user = state.user;
         let resume = match state.last_id.filter(|_| state.resumes) {
-            _ if self.plan.resume > 0 && self.trouble.garbage && self.chance.random_bool(0.1) => {
-                Resume::Forged
-            }
+            _ if forges => Resume::Forged,
             Some(id) => Resume::After(id),
             None => Resume::No,
         };
-        let state = &self.tabs[tab];
         let replaces = state.last_conn.filter(|_| state.replaces);
         let forged = EventId {
-            epoch: Epoch::new(self.chance.random_range(0..3)),
+            epoch: Epoch::new(state.chance.random_range(0..3)),
             ms: u64::MAX,
             seq: 7,
         };
@@ -281,7 +290,7 @@ impl World<'_> {
         let about = (BACKOFF_MS.0 << state.failures.min(3)).min(BACKOFF_MS.1);
         state.failures += 1;
         let attempt = state.attempt;
-        let ms = self.chance.random_range(about / 2..=about * 3 / 2);
+        let ms = state.chance.random_range(about / 2..=about * 3 / 2);
         self.after(ms, Event::Dial(tab, attempt));
     }
 
@@ -296,7 +305,7 @@ impl World<'_> {
         state.attempt += 1;
         state.failures = 0;
         let attempt = state.attempt;
-        let ms = self.chance.random_range(2_000..20_000);
+        let ms = state.chance.random_range(2_000..20_000);
         self.after(ms, Event::Dial(tab, attempt));
     }
 
@@ -344,8 +353,6 @@ impl World<'_> {
                 self.call(conn, Call::Watchlist, symbols)?;
             }
         }
-        let ms = self.about(self.plan.call_every_ms);
-        self.after(ms, Event::TabActs(tab, conn));
         Ok(())
     }
 
@@ -427,8 +434,8 @@ impl World<'_> {
     }
 
     fn emit_event(&mut self, conn: Conn, event: ClientEvent) {
-        let ack = self.percent(20).then_some(1);
         let wire = &mut self.wires[conn.index()];
+        let ack = self.tabs[wire.tab].chance.random_bool(0.2).then_some(1);
         wire.calls.push_back((event, ack));
         let ms = wire.latency;
         self.after(ms, Event::CallArrives(conn));
@@ -453,44 +460,37 @@ impl World<'_> {
         )
     }
 
-    /// A client does something now and then.
-    pub(super) fn tab_acts(&mut self, tab: usize, conn: Conn) -> Verdict {
-        let state = &self.tabs[tab];
-        if state.conn != Some(conn) || !state.is_in || !self.is_busy() {
+    /// A client does what the script says, if it is in.
+    pub(super) fn client_does(&mut self, conn: Conn, does: Wish) -> Verdict {
+        let wire = &self.wires[conn.index()];
+        let state = &mut self.tabs[wire.tab];
+        if !state.is_in || wire.is_stalled {
             return Ok(());
         }
-        let ms = self.about(self.plan.call_every_ms);
-        self.after(ms, Event::TabActs(tab, conn));
-        if self.wires[conn.index()].is_stalled {
-            return Ok(());
-        }
-        let symbol = Symbol(self.chance.random_range(0..self.plan.symbols));
-        match self.chance.random_range(0..10) {
-            0 => self.call(conn, Call::Portfolio, Vec::new()),
-            1 => self.call(conn, Call::Trades, Vec::new()),
-            2..=5 => {
-                let symbols = &mut self.tabs[tab].symbols;
-                if !symbols.contains(&symbol) {
-                    symbols.push(symbol);
+        match does {
+            Wish::AskPortfolio => self.call(conn, Call::Portfolio, Vec::new()),
+            Wish::AskTrades => self.call(conn, Call::Trades, Vec::new()),
+            Wish::Watch(symbol) => {
+                if !state.symbols.contains(&symbol) {
+                    state.symbols.push(symbol);
                 }
                 self.call(conn, Call::Watchlist, vec![symbol])
             }
-            6..=7 => {
-                self.tabs[tab].symbols.retain(|held| *held != symbol);
+            Wish::Unwatch(symbol) => {
+                state.symbols.retain(|held| *held != symbol);
                 let symbols = vec![self.names.symbol(symbol)];
                 self.emit_event(conn, ClientEvent::UnsubscribeWatchlist(Ok(symbols)));
                 Ok(())
             }
-            8 => self.hang_up(conn),
-            _ if self.trouble.garbage => {
+            Wish::Leave => self.hang_up(conn),
+            Wish::Flood(events) => {
                 self.see(&Observation::Unfit(conn))?;
-                for _ in 0..self.chance.random_range(1..260) {
+                for _ in 0..events {
                     self.emit_event(conn, ClientEvent::Unknown);
                 }
                 self.emit_event(conn, ClientEvent::UnsubscribeWatchlist(Err(InvalidSymbols)));
                 Ok(())
             }
-            _ => Ok(()),
         }
     }
 }

@@ -6,6 +6,7 @@
 use std::collections::VecDeque;
 
 use rand::RngExt as _;
+use rand::rngs::StdRng;
 use tradewire_engine::Input;
 use tradewire_engine::effect::Control;
 use tradewire_engine::ids::{ConnId, EventId};
@@ -212,12 +213,17 @@ impl World<'_> {
         Ok(())
     }
 
+    fn chance_of(&mut self, conn: Conn) -> &mut StdRng {
+        let tab = self.wires[conn.index()].tab;
+        &mut self.tabs[tab].chance
+    }
+
     /// The transport is closed with what is pending; some of that may be beyond the server's reach.
     pub(super) fn close_now(&mut self, conn: Conn) -> Verdict {
         if self.wires[conn.index()].is_closed {
             return Ok(());
         }
-        let read = self.chance.random_bool(0.5) && !self.wires[conn.index()].is_stalled;
+        let read = self.chance_of(conn).random_bool(0.5) && !self.wires[conn.index()].is_stalled;
         if read {
             self.read(conn, usize::MAX)?;
         }
@@ -245,7 +251,7 @@ impl World<'_> {
         (wire.is_closing, wire.is_reported) = (true, true);
         let late = self.trouble.power_failure;
         let ms = if late {
-            self.chance.random_range(100..PING_MS)
+            self.chance_of(conn).random_range(100..PING_MS)
         } else {
             self.wires[conn.index()].latency
         };
@@ -296,7 +302,7 @@ impl World<'_> {
         }
         if was_in {
             self.see(&Observation::Left(conn))?;
-            if self.chance.random_bool(0.5) {
+            if self.chance_of(conn).random_bool(0.5) {
                 self.input(place, Input::Disconnected { conn: id })?;
             }
         }
@@ -336,7 +342,7 @@ impl World<'_> {
         self.see(&Observation::Stalled { conn, on: true })?;
         let at = (self.now + ms).min(self.busy_until);
         self.at(at, Event::Unstall(conn, stall));
-        let ping = self.chance.random_range(PING_MS / 2..PING_MS);
+        let ping = self.chance_of(conn).random_range(PING_MS / 2..PING_MS);
         self.after(ping, Event::PingTimeout(conn, stall));
         Ok(())
     }
@@ -361,7 +367,10 @@ impl World<'_> {
             return Ok(());
         }
         let (place, node, id) = (wire.place, wire.node, wire.id);
-        if !wire.is_closing && self.chance.random_bool(0.3) && self.life(place, node).is_some() {
+        if !wire.is_closing
+            && self.chance_of(conn).random_bool(0.3)
+            && self.life(place, node).is_some()
+        {
             let fault = TransportFault::Stalled;
             return self.input(place, Input::TransportFailed { conn: id, fault });
         }
@@ -380,7 +389,7 @@ impl World<'_> {
         wire.is_stalled = true;
         wire.stalls += 1;
         let stall = wire.stalls;
-        let ping = self.chance.random_range(PING_MS / 2..PING_MS);
+        let ping = self.chance_of(conn).random_range(PING_MS / 2..PING_MS);
         self.after(ping, Event::PingTimeout(conn, stall));
         self.leave_silently(conn)
     }

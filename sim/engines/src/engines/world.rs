@@ -2,7 +2,7 @@
 //! about.
 
 use rand::rngs::StdRng;
-use rand::{RngExt as _, SeedableRng as _};
+use rand::{Rng as _, RngExt as _, SeedableRng as _};
 use tradewire_engine::Effects;
 
 use super::agenda::Agenda;
@@ -12,12 +12,13 @@ use super::names::Names;
 use super::node::Life;
 use super::plan::Plan;
 use super::publishers::Batches;
+use super::script::{Act, Script};
 use super::story::Story;
 use super::strays::Stray;
 use super::tabs::TabState;
 use super::wires::Wire;
 use super::{Outcome, millis};
-use crate::oracle::{Batch, Conn, Node, Observation, Oracle, Situation, Verdict};
+use crate::oracle::{Batch, Conn, Node, Observation, Oracle, Situation, Tab, Verdict};
 
 /// When, after the last fault, what must have come about is judged, in milliseconds.
 const QUIET_MS: [u64; 4] = [5_000, 16_000, 45_000, 75_000];
@@ -25,6 +26,7 @@ const QUIET_MS: [u64; 4] = [5_000, 16_000, 45_000, 75_000];
 /// Something that will happen. Those that name a life or an attempt are void when that is over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Event {
+    Act(usize),
     AnswerArrives(Batch),
     Beat(usize, Node, u32),
     BusTakes(usize, Node),
@@ -34,8 +36,6 @@ pub(super) enum Event {
     ConnectArrives(Conn),
     ConnectTimeout(Conn),
     Dial(usize, u32),
-    Emit,
-    FaultBegins(usize),
     Flush(Conn),
     HandshakeAnswered(Conn),
     HandshakeArrives(Conn),
@@ -46,25 +46,26 @@ pub(super) enum Event {
     NodeStarts(usize),
     NoticeConnected(Conn),
     PingTimeout(Conn, u32),
-    Publish,
     PublishArrives(Batch),
     PushHeard(usize, Node),
     Quiet(usize),
     ReadLog(usize, Node),
     Reconnect(usize, Node, u32),
-    RollOn(usize),
     Second,
     ServerSeesEnd(Conn),
     SetUp(usize, Node, u32),
     Stray(u32),
-    TabActs(usize, Conn),
     TroubleEnds(u32),
     Unstall(Conn, u32),
 }
 
 /// A place in the cluster and the node that lives there now.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Place {
+    pub(super) name: u32,
+    starts_at: u64,
+    /// Decides what nodes here draw.
+    pub(super) chance: StdRng,
     pub(super) life: Option<Box<Life>>,
     /// It will be started again.
     pub(super) returns: bool,
@@ -76,7 +77,7 @@ pub(super) struct World<'a> {
     pub(super) now: u64,
     agenda: Agenda,
     pub(super) plan: Plan,
-    pub(super) chance: StdRng,
+    pub(super) acts: Vec<Act>,
     pub(super) names: Names,
     pub(super) bus: Bus,
     pub(super) places: Vec<Place>,
@@ -97,19 +98,42 @@ pub(super) struct World<'a> {
 }
 
 impl<'a> World<'a> {
-    pub(super) fn new(plan: Plan, story: Story<'a>) -> Self {
-        let mut chance = StdRng::seed_from_u64(plan.seed ^ 0x5eed);
-        let epochs = chance.random();
+    pub(super) fn new(script: Script, story: Story<'a>) -> Self {
+        let Script {
+            plan,
+            places,
+            tabs,
+            acts,
+            ..
+        } = script;
+        let epochs = generator(plan.seed, b'e', 0).next_u64();
+        let places = places.into_iter().map(|seat| Place {
+            name: seat.place,
+            starts_at: seat.starts_at,
+            chance: generator(plan.seed, b'p', seat.place),
+            life: None,
+            returns: false,
+        });
+        let places = places.collect();
+        let tabs = tabs.into_iter().enumerate().map(|(number, client)| {
+            let chance = generator(plan.seed, b't', client.tab);
+            TabState::new(
+                Tab(u32::try_from(number).unwrap_or(u32::MAX)),
+                client,
+                chance,
+            )
+        });
+        let tabs: Vec<TabState> = tabs.collect();
         Self {
             now: 0,
             agenda: Agenda::new(),
             names: Names::new(plan.users, plan.symbols),
             bus: Bus::new(plan.limits.clone(), plan.users, plan.log_max, epochs),
-            places: (0..plan.nodes).map(|_| Place::default()).collect(),
+            places,
             lives: 0,
             wires: Vec::new(),
-            tabs: Vec::new(),
-            tab_numbers: 0,
+            tab_numbers: u32::try_from(tabs.len()).unwrap_or(u32::MAX),
+            tabs,
             batches: Batches::default(),
             strays: Vec::new(),
             trouble: Trouble::default(),
@@ -119,18 +143,12 @@ impl<'a> World<'a> {
             oracle: Oracle::new(plan.promises()),
             busy_until: plan.lasts_ms,
             plan,
-            chance,
+            acts,
             story,
         }
     }
 
     pub(super) fn run(mut self) -> Outcome {
-        if self.story.is_told() {
-            let plan = self.plan.to_string();
-            for line in plan.lines() {
-                self.story.tell(0, format_args!("{line}"));
-            }
-        }
         let verdict = self.live();
         let words = match &verdict {
             Ok(()) => format!("every promise was kept; {} inputs", self.inputs),
@@ -147,15 +165,14 @@ impl<'a> World<'a> {
 
     fn live(&mut self) -> Verdict {
         for place in 0..self.places.len() {
-            let at = self.chance.random_range(0..2_000);
-            self.at(at, Event::NodeStarts(place));
+            self.at(self.places[place].starts_at, Event::NodeStarts(place));
         }
-        self.make_tabs();
-        self.at(3_000, Event::Publish);
-        if self.plan.emitter {
-            self.at(4_000, Event::Emit);
+        for tab in 0..self.tabs.len() {
+            self.at(self.tabs[tab].dials_at, Event::Dial(tab, 0));
         }
-        self.schedule_faults();
+        if let Some(first) = self.acts.first() {
+            self.at(first.at, Event::Act(0));
+        }
         self.at(1_000, Event::Second);
         for (turn, ms) in QUIET_MS.into_iter().enumerate() {
             self.at(self.busy_until + ms, Event::Quiet(turn));
@@ -215,17 +232,23 @@ impl<'a> World<'a> {
         self.now < self.busy_until
     }
 
-    /// A time that is `mean` on average and neither nothing nor very long.
-    pub(super) fn about(&mut self, mean: u64) -> u64 {
-        self.chance.random_range(mean / 4..=mean * 7 / 4).max(1)
+    pub(super) fn place_named(&self, name: u32) -> Option<usize> {
+        self.places.iter().position(|place| place.name == name)
     }
 
-    pub(super) fn percent(&mut self, percent: u32) -> bool {
-        self.chance.random_range(0..100) < percent
+    pub(super) fn tab_named(&self, name: u32) -> Option<usize> {
+        self.tabs.iter().position(|tab| tab.name == name)
+    }
+
+    /// Whether a client has a whim, which so many in a hundred times it has.
+    pub(super) fn whim(&mut self, tab: usize, percent: u32) -> bool {
+        let drawn = self.tabs[tab].chance.random_range(0..100);
+        self.plan.whims && drawn < percent
     }
 
     fn happen(&mut self, event: Event) -> Verdict {
         match event {
+            Event::Act(number) => self.act(number),
             Event::AnswerArrives(batch) => self.answer_arrives(batch),
             Event::Beat(place, node, contact) => self.beat(place, node, contact),
             Event::BusTakes(place, node) => self.bus_takes(place, node),
@@ -235,8 +258,6 @@ impl<'a> World<'a> {
             Event::ConnectArrives(conn) => self.connect_arrives(conn),
             Event::ConnectTimeout(conn) => self.connect_timeout(conn),
             Event::Dial(tab, attempt) => self.dial(tab, attempt),
-            Event::Emit => self.emit(),
-            Event::FaultBegins(fault) => self.fault_begins(fault),
             Event::Flush(conn) => self.flush(conn),
             Event::HandshakeAnswered(conn) => self.handshake_answered(conn),
             Event::HandshakeArrives(conn) => self.handshake_arrives(conn),
@@ -247,18 +268,15 @@ impl<'a> World<'a> {
             Event::NodeStarts(place) => self.node_starts(place),
             Event::NoticeConnected(conn) => self.notice_connected(conn),
             Event::PingTimeout(conn, stall) => self.ping_timeout(conn, stall),
-            Event::Publish => self.publish(),
             Event::PublishArrives(batch) => self.publish_arrives(batch),
             Event::PushHeard(place, node) => self.push_heard(place, node),
             Event::Quiet(turn) => self.quiet(turn),
             Event::ReadLog(place, node) => self.read_log(place, node),
             Event::Reconnect(place, node, contact) => self.reconnect(place, node, contact),
-            Event::RollOn(place) => self.roll_on(place),
             Event::Second => self.second(),
             Event::ServerSeesEnd(conn) => self.server_sees_end(conn),
             Event::SetUp(place, node, contact) => self.set_up(place, node, contact),
             Event::Stray(stray) => self.stray(stray),
-            Event::TabActs(tab, conn) => self.tab_acts(tab, conn),
             Event::TroubleEnds(trouble) => self.trouble_ends(trouble),
             Event::Unstall(conn, stall) => self.unstall(conn, stall),
         }
@@ -290,7 +308,9 @@ impl<'a> World<'a> {
     fn everyone_is_in(&self) -> Verdict {
         let limits = &self.plan.limits;
         // Where there is not room for all, or not so often, some wait for long.
-        if limits.connections_max < 2 * self.plan.tabs || limits.connects_per_user_minute_max < 60 {
+        if (limits.connections_max as usize) < 2 * self.tabs.len()
+            || limits.connects_per_user_minute_max < 60
+        {
             return Ok(());
         }
         let waited = millis(self.plan.limits.session_lookup_max) + 15_000;
@@ -310,4 +330,9 @@ impl<'a> World<'a> {
         }
         Ok(())
     }
+}
+
+/// The generator of one place or one tab: that another is not there does not move it.
+fn generator(seed: u64, of: u8, name: u32) -> StdRng {
+    StdRng::seed_from_u64(seed ^ (u64::from(of) << 56) ^ (u64::from(name) << 24))
 }

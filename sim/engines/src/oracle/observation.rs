@@ -5,12 +5,13 @@
 
 use core::fmt;
 
+use serde::{Deserialize, Serialize};
 use tradewire_engine::ids::EventId;
 
 macro_rules! dense {
     ($($(#[$doc:meta])* $name:ident $letter:literal)*) => {$(
         $(#[$doc])*
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         pub struct $name(pub u32);
 
         impl $name {
@@ -47,7 +48,7 @@ dense! {
 }
 
 /// A stream of values.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Topic {
     /// For everyone.
     Market,
@@ -80,7 +81,7 @@ impl fmt::Display for Topic {
 }
 
 /// Where an item goes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Target {
     /// The latest counts.
     State(Topic),

@@ -16,7 +16,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-use crate::engines::{self, Outcome, Story};
+use crate::engines::{self, Outcome, Script, Story};
 use crate::oracle::Situation;
 
 /// Seeds from which on a swarm must have come into every situation.
@@ -73,7 +73,7 @@ impl Level {
 
     fn run(self, seed: u64) -> (Result<(), Failure>, Option<Outcome>) {
         match self {
-            Self::Engine => run_engines(seed, Story::silent()),
+            Self::Engine => run_engines(Script::of_seed(seed), Story::silent()),
             Self::Server => process::run(seed),
         }
     }
@@ -94,12 +94,12 @@ pub fn seeds(text: &str) -> Result<Range<u64>, String> {
     }
 }
 
-/// Runs one seed of bare engines; a panic is a finding like any other.
+/// Runs a script of bare engines; a panic is a finding like any other.
 ///
 /// # Errors
 /// Says what came of it when it is not what was promised.
-pub fn run_engines(seed: u64, story: Story<'_>) -> (Result<(), Failure>, Option<Outcome>) {
-    match catch_unwind(AssertUnwindSafe(|| engines::run(seed, story))) {
+pub fn run_engines(script: Script, story: Story<'_>) -> (Result<(), Failure>, Option<Outcome>) {
+    match catch_unwind(AssertUnwindSafe(|| engines::run(script, story))) {
         Ok(outcome) => {
             let verdict = outcome.verdict.clone().map_err(Failure::from);
             (verdict, Some(outcome))
