@@ -16,7 +16,7 @@ use tokio::task::JoinHandle;
 use tradewire_server::clock::SystemClock;
 use tradewire_server::config::{self, Secret};
 use tradewire_server::net::Tcp;
-use tradewire_server::{Seeds, Shutdown, StartError, run};
+use tradewire_server::{Handles, Seeds, Shutdown, StartError, run};
 
 struct Running {
     address: SocketAddr,
@@ -42,8 +42,11 @@ async fn start(port: u16) -> Result<Running, StartError> {
         config,
         token,
         seeds,
-        started,
-        asked,
+        Handles {
+            started,
+            shutdown: asked,
+            recording: None,
+        },
     ));
     tokio::select! {
         address = address => match address {

@@ -15,6 +15,11 @@ pub trait Clock: Clone + Send + Sync + 'static {
 
     /// The wall's time, which may jump.
     fn wall(&self) -> WallTime;
+
+    /// For measuring what something takes; nothing is decided by it.
+    fn precise(&self) -> Instant {
+        Instant::now()
+    }
 }
 
 /// The machine's clocks, with the origin where it was made.

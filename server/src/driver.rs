@@ -21,6 +21,7 @@ use crate::gateway::Sender;
 use crate::inbox::{Admitted, Command, Outlets, PublishCommand, Report};
 use crate::link::{Link, Notice, Notices, Presence};
 use crate::metrics::Metrics;
+use crate::recorder::Recorder;
 use crate::run::Shutdown;
 use crate::sessions::Sessions;
 
@@ -100,6 +101,7 @@ pub(crate) struct Driver<C> {
     /// Answers that were there at once.
     pub(crate) answers: VecDeque<Input>,
     pub(crate) drained: bool,
+    recorder: Option<Recorder<C>>,
     effects: Effects,
     last_publish: u64,
     draining_since: Option<Timestamp>,
@@ -117,6 +119,7 @@ pub(crate) struct Parts<C> {
     pub(crate) polling: Arc<PollingSessions>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) notices: Notices,
+    pub(crate) recorder: Option<Recorder<C>>,
 }
 
 impl<C: Clock> Driver<C> {
@@ -131,6 +134,7 @@ impl<C: Clock> Driver<C> {
             polling,
             metrics,
             notices,
+            recorder,
         } = parts;
         Self {
             engine,
@@ -146,6 +150,7 @@ impl<C: Clock> Driver<C> {
             measured: VecDeque::new(),
             answers: VecDeque::new(),
             drained: false,
+            recorder,
             effects: Effects::new(),
             last_publish: 0,
             draining_since: None,
@@ -167,6 +172,10 @@ impl<C: Clock> Driver<C> {
                 Some((at, _)) => Either::Left(tokio::time::sleep_until(self.clock.instant(at))),
                 None => Either::Right(pending()),
             };
+            let flush = match self.recorder.as_ref().and_then(Recorder::flush_at) {
+                Some(at) => Either::Left(tokio::time::sleep_until(self.clock.instant(at))),
+                None => Either::Right(pending()),
+            };
             // Biased, so that nothing is left to chance; every queue gets its turn below.
             tokio::select! {
                 biased;
@@ -183,6 +192,7 @@ impl<C: Clock> Driver<C> {
                 _ = outlets.commands.recv_many(&mut batch.commands, TURN) => {}
                 _ = outlets.publishes.recv_many(&mut batch.publishes, TURN) => {}
                 () = wake => self.handle(Input::Woke),
+                () = flush => {}
             }
             batch.fill(&mut outlets, &mut notices);
             self.handle_batch(&mut batch);
@@ -193,10 +203,26 @@ impl<C: Clock> Driver<C> {
             {
                 self.handle(Input::Woke);
             }
+            self.flush_recording();
+        }
+        if let Some(recorder) = &mut self.recorder {
+            recorder.finish(self.clock.now());
         }
         let deadline = self.engine.config().limits.drain_deadline;
         let begun = self.draining_since.unwrap_or_default();
         deadline.saturating_sub(self.clock.now().since(begun))
+    }
+
+    /// However busy the queues are, what was recorded is written soon.
+    fn flush_recording(&mut self) {
+        if let Some(recorder) = &mut self.recorder
+            && let Some(at) = recorder.flush_at()
+        {
+            let now = self.clock.now();
+            if at <= now {
+                recorder.flush(now);
+            }
+        }
     }
 
     fn handle_batch(&mut self, batch: &mut Batch) {
@@ -317,7 +343,13 @@ impl<C: Clock> Driver<C> {
             let mut effects = std::mem::take(&mut self.effects);
             effects.clear();
             self.metrics.inputs.inc();
+            if let Some(recorder) = &mut self.recorder {
+                recorder.input(now, &input, &self.engine);
+            }
             self.engine.handle(now, input, &mut effects);
+            if let Some(recorder) = &mut self.recorder {
+                recorder.effects(now, &effects);
+            }
             for effect in effects.list() {
                 self.perform(now, effect, &effects);
             }

@@ -18,6 +18,7 @@ mod link;
 mod metrics;
 mod notes;
 mod perform;
+pub mod recorder;
 mod redis;
 mod sessions;
 mod stream;
@@ -33,4 +34,4 @@ pub mod net;
 pub mod origin;
 mod run;
 
-pub use run::{Seeds, Shutdown, StartError, run};
+pub use run::{Handles, Seeds, Shutdown, StartError, run};

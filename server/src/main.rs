@@ -8,7 +8,8 @@ use tokio::sync::{oneshot, watch};
 use tradewire_server::clock::SystemClock;
 use tradewire_server::config::{AuthMode, Command, Config, DoctorConfig, Secret};
 use tradewire_server::net::Tcp;
-use tradewire_server::{Seeds, Shutdown, doctor, logging, run};
+use tradewire_server::recorder::{FileSink, FilesError, Keeper, Recording};
+use tradewire_server::{Handles, Seeds, Shutdown, doctor, logging, run};
 
 fn main() -> ExitCode {
     let command = match Command::from_process() {
@@ -81,7 +82,9 @@ async fn serve(config: Config) -> Result<(), Box<dyn std::error::Error>> {
         Secret::new(&token)
     });
     let (shutdown, asked) = watch::channel(Shutdown::No);
+    let (recording, keeper) = record(&config)?.unzip();
     let signals = listen_for_signals(shutdown)?;
+    let keeping = listen_for_keep(keeper)?;
     let (started, _) = oneshot::channel();
     let served = run(
         Tcp,
@@ -89,14 +92,48 @@ async fn serve(config: Config) -> Result<(), Box<dyn std::error::Error>> {
         config,
         publish_token,
         seeds,
-        started,
-        asked,
+        Handles {
+            started,
+            shutdown: asked,
+            recording,
+        },
     )
     .await;
     signals.abort();
+    keeping.abort();
     served?;
     tracing::info!("WebSocket server stopped");
     Ok(())
+}
+
+/// What `RECORD_DIR` asks for, and the way to keep it.
+fn record(config: &Config) -> Result<Option<(Recording, Keeper)>, FilesError> {
+    let Some(record) = &config.record else {
+        return Ok(None);
+    };
+    let (sink, keeper) = FileSink::start(record.dir.clone(), record.bytes_max)?;
+    tracing::info!(dir = %record.dir.display(), masked = record.masked, "recording");
+    let recording = Recording {
+        sink: Box::new(sink),
+        node: config.listen.to_string(),
+        masked: record.masked,
+        segment_bytes_max: record.segment_bytes_max,
+    };
+    Ok(Some((recording, keeper)))
+}
+
+/// SIGUSR1 keeps what was recorded. It is listened for in any case: it would end the process.
+fn listen_for_keep(keeper: Option<Keeper>) -> std::io::Result<tokio::task::JoinHandle<()>> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut asked = signal(SignalKind::user_defined1())?;
+    Ok(tokio::spawn(async move {
+        while asked.recv().await.is_some() {
+            match &keeper {
+                Some(keeper) => keeper.keep(),
+                None => tracing::warn!("SIGUSR1 keeps a recording, and RECORD_DIR is not set"),
+            }
+        }
+    }))
 }
 
 /// Says what must be known whatever is logged.

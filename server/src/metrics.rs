@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::atomic::AtomicU64;
+use std::time::Duration;
 
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
@@ -45,10 +46,51 @@ pub(crate) enum PublishStatus {
     Unavailable,
 }
 
+/// What the recorder counts.
+pub(crate) struct RecordMetrics {
+    pub(crate) bytes: Counter,
+    pub(crate) segments: Counter,
+    pub(crate) holes: Counter,
+    pub(crate) lost: Counter,
+    pause: Gauge<f64, AtomicU64>,
+}
+
+impl RecordMetrics {
+    fn new(r: &mut Registry) -> Self {
+        Self {
+            bytes: {
+                let bytes = Counter::default();
+                let help = "Recorded, without the states that segments begin with";
+                r.register_with_unit("record", help, Unit::Bytes, bytes.clone());
+                bytes
+            },
+            segments: counter(r, "record_segments", "Segments of the recording begun"),
+            holes: counter(
+                r,
+                "record_holes",
+                "Times that the recording could not be written as fast as it grew",
+            ),
+            lost: counter(r, "record_inputs_lost", "Inputs missing in the recording"),
+            pause: {
+                let pause = Gauge::<f64, AtomicU64>::default();
+                let help = "The longest that a segment's beginning held the node up";
+                r.register_with_unit("record_pause", help, Unit::Seconds, pause.clone());
+                pause
+            },
+        }
+    }
+
+    /// Notes how long a segment's beginning held the node up.
+    pub(crate) fn paused(&self, span: Duration) {
+        self.pause.set(self.pause.get().max(span.as_secs_f64()));
+    }
+}
+
 /// Counters and gauges, and the registry that names them.
 pub(crate) struct Metrics {
     registry: Registry,
     pub(crate) inputs: Counter,
+    pub(crate) record: RecordMetrics,
     pub(crate) streams_refused: Counter,
     admitted: Counter,
     disconnected: Counter,
@@ -102,6 +144,7 @@ impl Metrics {
         }
         Self {
             inputs: counter(r, "inputs", "Facts given to the engine"),
+            record: RecordMetrics::new(r),
             streams_refused: counter(
                 r,
                 "streams_refused",

@@ -29,6 +29,7 @@ use crate::http::{PUBLISHING_MAX, Site, Web, publish};
 use crate::inbox::{Inbox, inbox};
 use crate::metrics::Metrics;
 use crate::net::{Listener as _, Net};
+use crate::recorder::{Recorder, Recording};
 use crate::sessions::{RedisSessions, SessionSettings, Sessions, Trust};
 
 /// What the server is asked to do about its end.
@@ -54,6 +55,17 @@ pub struct Seeds {
     pub epoch: u64,
     /// Makes the demo's market.
     pub demo: u64,
+}
+
+/// What whoever starts a server holds the other end of.
+#[derive(Debug)]
+pub struct Handles {
+    /// Is told the address once the server listens.
+    pub started: oneshot::Sender<SocketAddr>,
+    /// Asks it to end.
+    pub shutdown: watch::Receiver<Shutdown>,
+    /// Where everything that happens is recorded, if it is.
+    pub recording: Option<Recording>,
 }
 
 /// Why a server did not start.
@@ -84,8 +96,6 @@ const OWN_PACKETS_MAX: usize = 1_024;
 
 /// Runs a server until it has drained.
 ///
-/// `started` is told the address once it listens.
-///
 /// # Errors
 /// When it cannot start.
 pub async fn run<N: Net, C: Clock>(
@@ -94,9 +104,13 @@ pub async fn run<N: Net, C: Clock>(
     config: Config,
     publish_token: Secret,
     seeds: Seeds,
-    started: oneshot::Sender<SocketAddr>,
-    shutdown: watch::Receiver<Shutdown>,
+    handles: Handles,
 ) -> Result<(), StartError> {
+    let Handles {
+        started,
+        shutdown,
+        recording,
+    } = handles;
     let engine = Engine::new(tradewire_engine::Config {
         limits: config.limits.clone(),
         delivery: config.delivery,
@@ -134,8 +148,11 @@ pub async fn run<N: Net, C: Clock>(
         publish_token,
     ));
     let web = Web::new(gate.clone(), Arc::clone(&site), &config);
+    let recorder =
+        recording.map(|recording| Recorder::new(recording, clock.clone(), Arc::clone(&metrics)));
     let driver = Driver::new(Parts {
         engine,
+        recorder,
         clock,
         bus,
         sessions,

@@ -13,7 +13,7 @@ use clap::{ArgMatches, Args, Command, CommandFactory, FromArgMatches, Parser};
 
 use crate::config::error::{Place, from_clap};
 use crate::config::limits::LimitFlags;
-use crate::config::values::{self, OriginList, Secrets};
+use crate::config::values::{self, OriginList, Payloads, Secrets};
 use crate::config::{AuthMode, ConfigError, RedisUrl, Secret};
 use crate::logging::{DEFAULT_FILTER, LogFormat};
 use tradewire_engine::Delivery;
@@ -181,9 +181,22 @@ pub(super) struct LogFlags {
 #[derive(Args)]
 #[command(next_help_heading = "Recording")]
 pub(super) struct RecordingFlags {
-    /// Directory to record into; not supported by this version
+    /// Directory to record everything that the engine is given into, for tradewire-sim replay; one
+    /// for each node
     #[arg(long, value_parser = values::text)]
     pub(super) record_dir: Option<String>,
+
+    /// Whether what is published is recorded whole, or masked: as its length and hash
+    #[arg(long, value_parser = values::payloads, default_value = "full")]
+    pub(super) record_payloads: Payloads,
+
+    /// Bytes of recordings kept; over it: the oldest segment is deleted
+    #[arg(long, value_parser = values::bytes::<u64>(1), default_value_t = 268_435_456)]
+    pub(super) record_bytes_max: u64,
+
+    /// Bytes of one segment, without the state that it begins with; over it: the next is begun
+    #[arg(long, value_parser = values::bytes::<u64>(1), default_value_t = 33_554_432)]
+    pub(super) record_segment_bytes_max: u64,
 
     /// Seed of the demo's market and of hash tables [default: random]
     #[arg(long, value_parser = values::count::<u64>(0..=u64::MAX))]

@@ -6,6 +6,7 @@
 use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::env::{self, VarError};
 use std::ffi::{OsStr, OsString};
+use std::path::PathBuf;
 
 use tradewire_engine::Delivery;
 use tradewire_engine::limits::{Limits, LimitsError, ParseLimits};
@@ -30,7 +31,7 @@ pub use crate::redis::{RedisUrl, RedisUrlError};
 
 use error::not_allowed;
 use flags::{DoctorFlags, Flags, Names};
-use values::as_millis;
+use values::{Payloads, as_millis};
 
 /// The port when none is given.
 const DEFAULT_PORT: u16 = 3_000;
@@ -85,6 +86,8 @@ pub struct Config {
     pub log_format: Option<LogFormat>,
     /// What is logged, in the filter language of `RUST_LOG`.
     pub log_filter: String,
+    /// Whether and how everything that the engine is given is recorded.
+    pub record: Option<RecordConfig>,
     /// The seed of all chance in decisions. `None` means that one is to be drawn.
     pub seed: Option<u64>,
     /// The bounds that the engine keeps. They hold together.
@@ -93,6 +96,19 @@ pub struct Config {
     pub parse_limits: ParseLimits,
     /// The bounds that the server keeps itself.
     pub server_limits: ServerLimits,
+}
+
+/// How everything that the engine is given is recorded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RecordConfig {
+    /// Into which directory.
+    pub dir: PathBuf,
+    /// Whether the texts of what is published are left out.
+    pub masked: bool,
+    /// How many bytes of recordings are kept.
+    pub bytes_max: u64,
+    /// How large a segment becomes.
+    pub segment_bytes_max: u64,
 }
 
 /// Who says which user a client is.
@@ -185,7 +201,6 @@ pub fn parse(
     };
     let auth_mode = flags.authentication.auth_mode.unwrap_or(default_mode);
     check_mode(&flags, &names, production, auth_mode)?;
-    check_supported(&flags, &names)?;
 
     let default_host = if production {
         Ipv4Addr::UNSPECIFIED
@@ -219,6 +234,12 @@ pub fn parse(
         demo: flags.publishing.demo.unwrap_or(false),
         log_format: flags.logs.log_format,
         log_filter: flags.logs.rust_log,
+        record: flags.recording.record_dir.map(|dir| RecordConfig {
+            dir: PathBuf::from(dir),
+            masked: flags.recording.record_payloads == Payloads::Mask,
+            bytes_max: flags.recording.record_bytes_max,
+            segment_bytes_max: flags.recording.record_segment_bytes_max,
+        }),
         seed: flags.recording.seed,
         limits,
         parse_limits: flags.limits.parse(),
@@ -260,20 +281,6 @@ fn check_mode(
             name: "PUBLISH_TOKEN",
             needed,
         });
-    }
-    Ok(())
-}
-
-/// Refuses what this version does not do, rather than ignoring that it was asked for.
-fn check_supported(flags: &Flags, names: &Names) -> Result<(), ConfigError> {
-    if let Some(dir) = &flags.recording.record_dir {
-        let allowed = "unset it, this version does not record".to_owned();
-        return Err(not_allowed(
-            names.of("record_dir"),
-            "record_dir",
-            dir,
-            allowed,
-        ));
     }
     Ok(())
 }

@@ -27,6 +27,30 @@ pub(super) struct Secrets(pub(super) Vec<Secret>);
 #[derive(Clone)]
 pub(super) struct OriginList(pub(super) Vec<Origin>);
 
+/// How much of what is published is recorded.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Payloads {
+    Full,
+    Mask,
+}
+
+impl core::fmt::Display for Payloads {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str(match self {
+            Self::Full => "full",
+            Self::Mask => "mask",
+        })
+    }
+}
+
+pub(super) fn payloads(text: &str) -> Result<Payloads, String> {
+    match text {
+        "full" => Ok(Payloads::Full),
+        "mask" => Ok(Payloads::Mask),
+        _ => Err("give full or mask".to_owned()),
+    }
+}
+
 /// Reads a whole number of things, within `range`.
 pub(super) fn count<T: TryFrom<u64>>(
     range: RangeInclusive<u64>,

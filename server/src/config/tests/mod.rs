@@ -10,7 +10,7 @@ mod refusals;
 mod settings;
 
 /// Every variable with its default as the contract has it, or `-` if it is not a plain number.
-const VARIABLES: [(&str, &str); 60] = [
+const VARIABLES: [(&str, &str); 63] = [
     ("NODE_ENV", "-"),
     ("HOST", "-"),
     ("WEBSOCKET_PORT", "-"),
@@ -70,6 +70,9 @@ const VARIABLES: [(&str, &str); 60] = [
     ("RUST_LOG", "-"),
     ("METRICS_TOKEN", "-"),
     ("RECORD_DIR", "-"),
+    ("RECORD_PAYLOADS", "full"),
+    ("RECORD_BYTES_MAX", "268435456"),
+    ("RECORD_SEGMENT_BYTES_MAX", "33554432"),
     ("SEED", "-"),
 ];
 

@@ -25,6 +25,7 @@ fn a_bad_value_is_refused_in_one_line_with_what_is_allowed() {
         ),
         ("AUTH_MODE", "none", "give session or trust"),
         ("DELIVERY", "some", "give all or subscribed"),
+        ("RECORD_PAYLOADS", "none", "give full or mask"),
         ("DEMO", "yes", "give true or false"),
         ("LOG_FORMAT", "xml", "give pretty or json"),
         (
@@ -38,9 +39,9 @@ fn a_bad_value_is_refused_in_one_line_with_what_is_allowed() {
             "give a whole number, 0 to 18446744073709551615",
         ),
         (
-            "RECORD_DIR",
-            "/var/tradewire",
-            "unset it, this version does not record",
+            "RECORD_BYTES_MAX",
+            "1G",
+            &format!("{bytes}, 1 to 1099511627776"),
         ),
         (
             "CONNECTIONS_MAX",
