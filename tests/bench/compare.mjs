@@ -1,0 +1,203 @@
+// Runs Tradewire and its peers alternately under the same load, and prints ratios of medians with their
+// spread. `tests/bench/compare` builds what it needs and calls it.
+//
+//   node tests/bench/compare.mjs --bin target/release [--smoke] [--rounds 3] [--only node,bare] [--rows connect,…]
+
+import { execFile, spawn } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
+import { existsSync } from 'node:fs';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import net from 'node:net';
+import os from 'node:os';
+import path from 'node:path';
+import { promisify, parseArgs } from 'node:util';
+import { sleep } from './common.mjs';
+
+const HERE = import.meta.dirname;
+const SERVER_CORE = '0';
+const LOAD_CORE = '1';
+const START_MAX_MS = 15_000;
+const TOKEN = randomBytes(16).toString('hex');
+
+const { values: options } = parseArgs({
+  options: {
+    bin: { type: 'string', default: 'target/release' },
+    smoke: { type: 'boolean', default: false },
+    rounds: { type: 'string' },
+    only: { type: 'string' },
+    rows: { type: 'string' },
+  },
+});
+const SMOKE = options.smoke;
+const ROUNDS = Number(options.rounds ?? (SMOKE ? 1 : 3));
+const bin = (name) => path.resolve(options.bin, name);
+const bun = path.join(HERE, 'node_modules/.bin/bun');
+const peer = path.join(HERE, 'peers/node.mjs');
+
+const SERVERS = {
+  tradewire: { command: [bin('tradewire')], env: { RUST_LOG: 'warn' } },
+  node: { command: [process.execPath, peer], name: `Node.js ${process.versions.node}, socket.io` },
+  bun: { command: [bun, peer], name: 'Bun, socket.io on its engine' },
+  bare: { command: [bin('bare-socketioxide')], name: 'bare socketioxide' },
+};
+
+/** A figure of a row: where it is in the load's report, whether more is better, and the goals as ratios. */
+const higher = (name, unit, get, node, bun, bare) => ({ name, unit, get, goals: { node, bun, bare }, more: true });
+const lower = (name, unit, get, node, bun, bare) => ({ name, unit, get, goals: { node, bun, bare }, more: false });
+/** What a search found, or a phase at one rate. */
+const best = (report) => ('best' in report ? report.best : report);
+const size = (full, tiny) => String(SMOKE ? tiny : full);
+const SECONDS = size(2, 0.3);
+const MANY = size(10_000, 300);
+const SOME = size(1_000, 100);
+
+/** A search that begins there, or in a smoke test just a rate. */
+const rate = (start) => (SMOKE ? ['--rate', String(start / 20)] : ['--start', String(start)]);
+
+/** Each row is one load on a server that was just started. `start` is where the search for the highest rate begins. */
+const ROWS = {
+  connect: {
+    load: () => ['connect', '--connections', MANY, '--settle', size(3, 0.2)],
+    figures: [
+      higher('connects/s, 10,000', '/s', (r) => r.connects_per_s, 3.5, 1.8, 1),
+      lower('p95 time to connect', 'ms', (r) => r.time_to_connect.p95_ms, 0.3),
+      lower('memory per idle connection', 'KiB', (r) => r.rss_kib_per_connection, 0.8, 0.95, 0.45),
+    ],
+  },
+  cpu: {
+    load: () => ['fanout', '--clients', SOME, '--rate', size(20_000, 2_000), '--seconds', size(5, 0.5)],
+    figures: [
+      lower('server CPU per delivery, fan-out to 1,000 at 20,000/s', 'µs', (r) => r.server_cpu_us_per_delivery, 0.55, 0.95, 0.8),
+      lower('p95 of the same', 'ms', (r) => r.p95_ms, 0.6),
+    ],
+  },
+  fanout: {
+    starts: { tradewire: 300_000, node: 30_000, bun: 50_000, bare: 200_000 },
+    load: (start) => ['fanout', '--clients', SOME, ...rate(start), '--seconds', SECONDS, '--late-ms', '200'],
+    figures: [higher('highest fan-out to 1,000, p95 < 200 ms, no loss', '/s', (r) => best(r)?.rate, 10, 6, 1)],
+  },
+  wide: {
+    starts: { tradewire: 200_000, node: 30_000, bun: 50_000, bare: 150_000 },
+    load: (start) => ['fanout', '--clients', MANY, ...rate(start), '--seconds', SECONDS, '--late-ms', '200'],
+    figures: [higher('highest fan-out to 10,000, p95 < 200 ms, no loss', '/s', (r) => best(r)?.rate, 4, 2, 1)],
+  },
+  user: {
+    starts: { tradewire: 40_000, node: 10_000, bun: 20_000, bare: 30_000 },
+    load: (start) => ['user', '--clients', SOME, ...rate(start), '--seconds', SECONDS, '--late-ms', '50'],
+    figures: [
+      higher('highest to 1,000 users, 50 per POST, p95 < 50 ms', '/s', (r) => best(r)?.rate, 4, 2, 1.3),
+      lower('server CPU per delivery of the same', 'µs', (r) => best(r)?.server_cpu_us_per_delivery),
+    ],
+  },
+};
+
+const median = (values) => [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)];
+
+async function freePort() {
+  const server = net.createServer().listen(0, '127.0.0.1');
+  await new Promise((resolve) => server.once('listening', resolve));
+  const { port } = server.address();
+  await new Promise((resolve) => server.close(resolve));
+  return port;
+}
+
+async function startServer({ command, env = {} }) {
+  const port = await freePort();
+  const child = spawn('taskset', ['-c', SERVER_CORE, ...command], {
+    env: { PATH: process.env.PATH, HOME: process.env.HOME, PORT: String(port), PUBLISH_TOKEN: TOKEN, TOKIO_WORKER_THREADS: '1', ...env },
+    stdio: ['ignore', 'ignore', 'inherit'],
+  });
+  const deadline = Date.now() + START_MAX_MS;
+  for (;;) {
+    const answer = await fetch(`http://127.0.0.1:${port}/health/websocket`).catch(() => undefined);
+    if (answer?.ok) return { child, port };
+    if (child.exitCode !== null || Date.now() > deadline) throw new Error(`${command.join(' ')} did not start`);
+    await sleep(50);
+  }
+}
+
+async function stopServer({ child }) {
+  if (child.exitCode !== null) return;
+  const gone = new Promise((resolve) => child.once('exit', resolve));
+  child.kill('SIGKILL');
+  await gone;
+}
+
+/** One load on a fresh server; its report. */
+async function measure(server, args, folder) {
+  const { child, port } = await startServer(server);
+  try {
+    const json = path.join(folder, 'report.json');
+    const target = ['--server', `127.0.0.1:${port}`, '--pid', String(child.pid), '--token', TOKEN, '--json', json];
+    await promisify(execFile)('taskset', ['-c', LOAD_CORE, bin('tradewire-bench'), ...target, ...args]);
+    return JSON.parse(await readFile(json, 'utf8'));
+  } finally {
+    await stopServer({ child });
+  }
+}
+
+/** A figure's ratio to a peer: of the medians, and the smallest and largest of the rounds. */
+function ratio(ours, theirs) {
+  const pairs = ours.map((value, n) => value / theirs[n]).filter(Number.isFinite);
+  if (pairs.length === 0) return undefined;
+  return { at: median(ours) / median(theirs), from: Math.min(...pairs), to: Math.max(...pairs) };
+}
+
+const number = (value) => (value >= 1_000 ? Math.round(value).toLocaleString('en') : value >= 100 ? value.toFixed(0) : value.toFixed(value < 1 ? 2 : 1));
+
+function cell(figure, name, found, ours) {
+  const values = (found[name] ?? []).filter(Number.isFinite);
+  if (values.length === 0) return '–';
+  const shown = `${number(median(values))} ${figure.unit}`;
+  const compared = !SMOKE && name !== 'tradewire' && ratio(ours, found[name]);
+  if (!compared) return shown;
+  const goal = figure.goals[name];
+  const met = figure.more ? compared.at >= goal : compared.at <= goal;
+  const wanted = goal === undefined ? '' : `, goal ${figure.more ? '≥' : '≤'} ${goal}${met ? '' : ' **missed**'}`;
+  return `${shown}: **${number(compared.at)}×** (${number(compared.from)}–${number(compared.to)}${wanted})`;
+}
+
+function table(names, rows, found) {
+  const lines = [`| | Tradewire | ${names.slice(1).map((name) => SERVERS[name].name).join(' | ')} |`, `|---|${'---|'.repeat(names.length)}`];
+  for (const row of rows) {
+    ROWS[row].figures.forEach((figure, n) => {
+      const values = Object.fromEntries(names.map((name) => [name, found[row][name].map((report) => figure.get(report))]));
+      lines.push(`| ${figure.name} | ${names.map((name) => cell(figure, name, values, values.tradewire)).join(' | ')} |`);
+    });
+  }
+  return lines.join('\n');
+}
+
+const wanted = (given, all) => all.filter((name) => !given || given.split(',').includes(name));
+const rows = wanted(options.rows, Object.keys(ROWS));
+const names = ['tradewire', ...wanted(options.only, ['node', 'bun', 'bare'])].filter((name) => {
+  const [program] = SERVERS[name].command;
+  if (existsSync(program)) return true;
+  console.error(`${name} is left out: there is no ${program}`);
+  return false;
+});
+const folder = await mkdtemp(path.join(os.tmpdir(), 'tradewire-compare-'));
+const began = Date.now();
+const found = Object.fromEntries(rows.map((row) => [row, Object.fromEntries(names.map((name) => [name, []]))]));
+try {
+  for (let round = 1; round <= ROUNDS; round += 1) {
+    for (const row of rows) {
+      const { starts, load, figures } = ROWS[row];
+      for (const name of names) {
+        // The search is shorter from where it ended the last time.
+        const last = found[row][name].at(-1)?.best?.rate;
+        const start = starts && Math.ceil(last ? last / 1.05 : starts[name]);
+        const report = await measure(SERVERS[name], load(start), folder);
+        found[row][name].push(report);
+        const shown = figures.map((figure) => `${number(figure.get(report) ?? NaN)} ${figure.unit}`).join(', ');
+        const busy = best(report)?.load_cpu ?? 0;
+        console.error(`round ${round} ${row.padEnd(8)} ${name.padEnd(10)} ${shown}${busy > 0.9 ? ` (the load took ${number(busy)} of its core)` : ''}`);
+      }
+    }
+  }
+} finally {
+  await rm(folder, { recursive: true, force: true });
+}
+const minutes = ((Date.now() - began) / 60_000).toFixed(1);
+console.log(table(names, rows, found));
+console.log(`\nMedians of ${ROUNDS}, ratios Tradewire : peer with the smallest and largest of the rounds; ${os.cpus()[0].model}, ${os.cpus().length} cores, Linux ${os.release()}, server on one core with one worker thread, load on another; ${minutes} minutes${SMOKE ? '; tiny sizes, which say nothing about speed' : ''}.`);
