@@ -10,6 +10,7 @@
 //! `sim/README.md` lists every source of chance and time, and how each is closed.
 
 mod http_client;
+mod metrics_reader;
 mod tracing_lines;
 
 pub mod balancer;

@@ -96,6 +96,8 @@ pub enum Observation {
     Stalled,
     /// A client reads again.
     Resumed,
+    /// A client found itself on another network, and its connection gone.
+    Roamed,
     /// A client vanished without a word, for good.
     Vanished,
     /// A client stopped for good.
@@ -152,7 +154,14 @@ pub enum Observation {
     Killed,
     /// A host lost its power.
     PoweredOff,
-    /// A server's engine noted something. The log has it as a line of the server.
+    /// A node said how much it keeps.
+    Measured {
+        /// Of log events, for those who resume.
+        history_bytes: u64,
+        /// Handed over, and not known to be written.
+        pending_bytes: u64,
+    },
+    /// A server's engine noted something, or the server did. The log has it as a line of the server.
     Noted {
         /// The line.
         message: String,
@@ -175,6 +184,8 @@ pub enum Observation {
         /// What it says.
         payload: String,
     },
+    /// A slot was taken in a Redis again that had ended there, or was lost.
+    SlotRetaken,
     /// A Redis lost all its data.
     DataLost,
     /// The clock of a Redis was set.
@@ -205,6 +216,7 @@ impl fmt::Display for Observation {
             Self::Disconnected { reason } => write!(f, "disconnected: {reason}"),
             Self::Stalled => f.write_str("stalled"),
             Self::Resumed => f.write_str("reads again"),
+            Self::Roamed => f.write_str("is on another network"),
             Self::Vanished => f.write_str("vanished"),
             Self::Stopped => f.write_str("stopped"),
             Self::Publishing {
@@ -228,9 +240,17 @@ impl fmt::Display for Observation {
             Self::Hurried => f.write_str("hurries"),
             Self::Killed => f.write_str("killed"),
             Self::PoweredOff => f.write_str("lost power"),
+            Self::Measured {
+                history_bytes,
+                pending_bytes,
+            } => write!(
+                f,
+                "keeps {history_bytes} bytes of history, {pending_bytes} pending"
+            ),
             Self::Noted { message, .. } => f.write_str(message),
             Self::Logged { id, user, payload } => write!(f, "logged {id} of {user} {payload}"),
             Self::Took { topic, payload } => write!(f, "took {topic} {payload}"),
+            Self::SlotRetaken => f.write_str("has a slot again"),
             Self::DataLost => f.write_str("lost its data"),
             Self::ClockSet => f.write_str("its clock was set"),
             Self::Session { user, there: true } => write!(f, "has the session of {user}"),

@@ -17,8 +17,8 @@ use crate::observation::Observation;
 /// The span in which `turmoil` runs a host.
 const HOST_SPAN: &str = "node";
 
-/// Whose lines are the engine's notes.
-const NOTES: &str = "tradewire_server::notes";
+/// Whose lines are told: most are the engine's notes.
+const SERVER: &str = "tradewire_server";
 
 /// Writes events into a journal.
 #[derive(Debug)]
@@ -82,7 +82,7 @@ impl Subscriber for JournalSubscriber {
         } = line;
         self.journal
             .line_of_host(format_args!("{level} {target}: {message}{fields}"));
-        if target == NOTES {
+        if target.starts_with(SERVER) {
             self.journal.told_by_host(Observation::Noted {
                 message,
                 fields: texts,

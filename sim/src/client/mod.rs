@@ -98,6 +98,8 @@ pub enum Command {
     Connect,
     /// `socket.disconnect()`, for good.
     Stop,
+    /// Finds itself on another network: its connection is gone without a word, and it knows.
+    Roam,
     /// Is gone without a word, for good.
     Vanish,
 }

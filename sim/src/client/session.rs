@@ -208,6 +208,12 @@ impl<N: Net<Stream: Plugged>> Session<N> {
                     if let Command::Stop = command {
                         return Err(self.leave(link));
                     }
+                    if let Command::Roam = command {
+                        // As a stock client does when its browser says that it is offline.
+                        self.plugs.pull();
+                        self.see(Observation::Roamed);
+                        return Ok(Next::Retry);
+                    }
                     self.obey(command, Some(&mut link))?;
                     continue;
                 }
@@ -393,7 +399,8 @@ impl<N: Net<Stream: Plugged>> Session<N> {
                 self.see(Observation::Stalled);
                 self.stalled = Some(Instant::now() + span);
             }
-            Command::Connect => {}
+            // Without a connection there is none to lose.
+            Command::Connect | Command::Roam => {}
             Command::Stop => {
                 self.see(Observation::Stopped);
                 return Err(Gone);

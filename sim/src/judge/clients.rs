@@ -139,11 +139,13 @@ impl Judge {
                 }
                 Ok(())
             }
-            Saw::Vanished | Saw::Stopped => {
-                client.out_since = None;
+            Saw::Roamed | Saw::Vanished | Saw::Stopped => {
+                client.out_since = (*what == Saw::Roamed).then_some(now);
                 let Some(conn) = current else { return Ok(()) };
                 if *what == Saw::Vanished {
                     self.reached(Situation::Vanished);
+                }
+                if *what != Saw::Stopped {
                     self.see(&Observation::Stalled { conn, on: true })?;
                 }
                 self.end(who, conn, Ended::Own)

@@ -126,6 +126,7 @@ impl Judge {
             | Saw::Disconnected { .. }
             | Saw::Stalled
             | Saw::Resumed
+            | Saw::Roamed
             | Saw::Vanished
             | Saw::Stopped => self.client(&seen.who, &seen.what),
             Saw::Publishing { .. }
@@ -133,11 +134,13 @@ impl Judge {
             | Saw::Unanswered { .. }
             | Saw::GaveUp { .. } => self.publisher(&seen.who, &seen.what),
             Saw::Logged { .. }
+            | Saw::SlotRetaken
             | Saw::Took { .. }
             | Saw::DataLost
             | Saw::ClockSet
             | Saw::Session { .. } => self.bus(&seen.what),
             Saw::Started
+            | Saw::Measured { .. }
             | Saw::Listening { .. }
             | Saw::Exited { .. }
             | Saw::Draining

@@ -56,6 +56,14 @@ impl Judge {
             return Ok(());
         };
         match what {
+            Saw::Measured {
+                history_bytes,
+                pending_bytes,
+            } => self.see(&Observation::Memory {
+                node,
+                history_bytes: *history_bytes,
+                pending_bytes: *pending_bytes,
+            }),
             Saw::Draining | Saw::Hurried => {
                 life.draining.get_or_insert(now);
                 let hurried = *what == Saw::Hurried;
@@ -212,6 +220,7 @@ impl Judge {
                 }
                 Ok(())
             }
+            "the values in Redis began anew" => self.counted(Situation::StateMissed),
             "WebSocket value conflated" => self.counted(Situation::Conflated),
             "emitter messages lost" => self.counted(Situation::EmitterLost),
             "values handed over to Redis" if field("values") != "0" => {

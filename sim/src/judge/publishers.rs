@@ -176,6 +176,10 @@ impl Judge {
                 }
                 self.see(&Observation::Took { item })
             }
+            Saw::SlotRetaken => {
+                self.reached(Situation::LeaseLost);
+                Ok(())
+            }
             Saw::DataLost => self.see(&Observation::DataLost),
             Saw::ClockSet => self.see(&Observation::ClockSet),
             Saw::Session { user, there } => match user_of(user) {

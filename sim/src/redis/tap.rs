@@ -23,6 +23,15 @@ pub enum Wrote<'a> {
         /// Its fields and values.
         pairs: &'a [[Bytes; 2]],
     },
+    /// A hash got a field that it did not have.
+    Added {
+        /// The hash's key.
+        hash: &'a [u8],
+        /// The field.
+        field: &'a [u8],
+        /// Its value.
+        value: &'a [u8],
+    },
     /// A message was published, whether anyone heard it or not.
     Published {
         /// Where.
@@ -45,7 +54,7 @@ impl fmt::Debug for Tap {
 }
 
 impl Redis {
-    /// Tells `listener` of every write to a stream and every message from now on, in order.
+    /// Tells `listener` of every write to a stream, every new field of a hash and every message from now on, in order.
     pub fn tap(&self, listener: impl FnMut(Wrote<'_>) + Send + 'static) {
         self.core().tap = Tap(Some(Box::new(listener)));
     }

@@ -19,6 +19,7 @@ use tradewire_server::net::{Listener as _, Net};
 use crate::balancer::Balancer;
 use crate::client::{Profile, Remote, Session};
 use crate::journal::Journal;
+use crate::metrics_reader;
 use crate::net::{HostId, HostTime, Network};
 use crate::publisher::{Feed, Publisher, Publishing};
 use crate::tracing_lines::JournalSubscriber;
@@ -155,6 +156,13 @@ impl<W: Network> World<W> {
         );
         self.network.spawn(host, publisher.run());
         feed
+    }
+
+    /// Has what a node says of its memory read every second, from a host.
+    pub fn read_metrics(&mut self, host: HostId, node: &str) {
+        let (net, journal) = (self.network.net(), self.journal.clone());
+        let reading = metrics_reader::read(net, node.to_owned(), journal);
+        self.network.spawn(host, reading);
     }
 
     fn draw(&mut self) -> u64 {

@@ -231,8 +231,6 @@ impl World<'_> {
                     once,
                 }),
                 News::LeaseRetaken => self.reached(Situation::LeaseLost),
-                News::CallRefused => self.reached(Situation::RateRefusedAcross),
-                News::GraceOverLimit => self.reached(Situation::FirstCallByGrace),
                 News::Replaced => self.reached(Situation::ReplacedAcross),
                 News::LeaseMoved => self.reached(Situation::EmitterChanged),
             }

@@ -96,6 +96,8 @@ pub struct ConnFacts {
     pub dismissed: bool,
     /// Another connection took its place, or wanted to.
     pub replaced: bool,
+    /// Whose place it takes.
+    pub replaces: Option<Conn>,
     /// It does not read.
     pub stalled: bool,
     /// When it did not read last.
@@ -430,6 +432,7 @@ impl Facts {
             refused: false,
             dismissed: false,
             replaced: false,
+            replaces: *replaces,
             stalled: false,
             stalled_at: None,
             subscribed: Vec::new(),

@@ -143,7 +143,8 @@ fn refused(facts: &Facts, conn: Conn) -> Verdict {
     let holders = facts
         .conns_of(of.user)
         .iter()
-        .filter(|other| **other != conn);
+        // The place of one that it replaces is there for it.
+        .filter(|other| **other != conn && Some(**other) != of.replaces);
     let holders = holders.filter(|other| {
         facts.conn(**other).is_some_and(|other| {
             let is_in = other.admitted_at.is_some() && other.left_at.is_none();

@@ -6,7 +6,7 @@
 
 use std::collections::VecDeque;
 
-use super::{Call, Conn, Facts, Got, Node, Observation, Verdict, promised};
+use super::{Call, Conn, Facts, Got, Node, Observation, Situation, Verdict, promised};
 
 /// Calls of users.
 #[derive(Debug, Default)]
@@ -15,6 +15,8 @@ pub(super) struct Rate {
     users: Vec<[Vec<Made>; 3]>,
     /// By connection, then by call: which of the user's calls wait for an answer, and how many were made.
     waiting: Vec<[(VecDeque<usize>, u32); 3]>,
+    /// What came about and was not told yet.
+    pub(super) reached: Option<Situation>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -97,9 +99,6 @@ impl Rate {
         let calls = &mut self.users[user][call.index()];
         calls[at].admitted = true;
         let made = calls[at];
-        if made.first {
-            return Ok(());
-        }
         let (limit, window) = (
             facts.promises.calls_max[call.index()],
             facts.promises.calls_window_ms,
@@ -112,6 +111,12 @@ impl Rate {
                 .iter()
                 .filter(|other| other.admitted && other.at < made.at && other.at > begin)
         };
+        if made.first {
+            if before().count() >= limit {
+                self.reached = Some(Situation::FirstCallByGrace);
+            }
+            return Ok(());
+        }
         let here = before().filter(|other| other.node == made.node).count();
         promised!(
             facts,
@@ -176,6 +181,12 @@ impl Rate {
             "{}'s {call:?} call was refused and only {count} of {limit} others were within {window} ms",
             made.conn
         );
+        let here = calls
+            .iter()
+            .filter(|other| !other.refused && other.node == made.node && other.at >= begin);
+        if here.count() < limit {
+            self.reached = Some(Situation::RateRefusedAcross);
+        }
         Ok(())
     }
 }

@@ -178,6 +178,9 @@ impl Oracle {
         self.state.observe(facts, observation)?;
         self.connections.observe(facts, observation)?;
         self.rate.observe(facts, observation)?;
+        if let Some(situation) = self.rate.reached.take() {
+            self.situations.count(situation);
+        }
         self.shutdown.observe(facts, observation)?;
         self.bounded.observe(facts, &self.log, observation)?;
         self.independence.observe(facts, observation)?;

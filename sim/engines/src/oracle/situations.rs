@@ -4,8 +4,9 @@
 //! level. A swarm that is large enough and has not come into each of them fails.
 
 use core::fmt;
+use std::collections::BTreeSet;
 
-use super::{Answer, Conn, Facts, Got, Observation, Refused, Resume};
+use super::{Answer, Conn, Facts, Got, Item, Observation, Refused, Resume, Target};
 
 macro_rules! situations {
     ($($name:ident $words:literal)*) => {
@@ -125,6 +126,8 @@ impl Situations {
 pub(super) struct Witness {
     /// Connections that were closed as slow, by tab.
     slow: Vec<Option<Conn>>,
+    /// Log events whose publisher was told that they were not taken, and has not tried again.
+    given_up: BTreeSet<Item>,
 }
 
 impl Witness {
@@ -137,11 +140,25 @@ impl Witness {
     ) {
         match observation {
             Observation::Answered {
+                batch,
                 answer: Answer::Unavailable,
                 ..
-            } => {}
-            Observation::Offered { attempt, .. } if *attempt > 0 => {
+            } => {
+                let offers = facts.batches.get(batch.index()).map(|batch| &batch.offers);
+                let trades = offers.into_iter().flatten();
+                let trades = trades.filter(|offer| matches!(offer.target, Target::Trade(_)));
+                self.given_up.extend(trades.map(|offer| offer.item));
+            }
+            Observation::Offered {
+                attempt, offers, ..
+            } if *attempt > 0 => {
+                for offer in offers {
+                    self.given_up.remove(&offer.item);
+                }
                 found.count(Situation::Refused503)
+            }
+            Observation::Logged { item, .. } if self.given_up.remove(item) => {
+                found.count(Situation::LateRequest);
             }
             Observation::ClockSet => found.count(Situation::ClockSet),
             Observation::DataLost => found.count(Situation::NewEpoch),

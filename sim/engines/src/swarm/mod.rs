@@ -53,22 +53,10 @@ impl Level {
         }
     }
 
-    /// Whether it can know of this: some things only show inside of a server or of Redis, and stock
-    /// clients hardly ever come back while their server still believes that they are there.
+    /// Whether it can know of this: what a node has read of the log does not show outside of it.
     #[must_use]
     pub fn can_tell(self, situation: Situation) -> bool {
-        let inside = matches!(
-            situation,
-            Situation::FirstCallByGrace
-                | Situation::LateRequest
-                | Situation::LeaseLost
-                | Situation::RateRefusedAcross
-                | Situation::ReplacedAcross
-                | Situation::ResumeAwaited
-                | Situation::StateMissed
-                | Situation::TotalBound
-        );
-        self == Self::Engine || !inside
+        self == Self::Engine || situation != Situation::ResumeAwaited
     }
 
     fn run(self, seed: u64) -> (Result<(), Failure>, Option<Outcome>) {

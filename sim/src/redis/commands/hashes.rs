@@ -6,6 +6,7 @@ use super::super::core::{Caller, Core};
 use super::super::keyspace::{Entry, Fields, Value};
 use super::super::refusal::Refusal;
 use super::super::reply::Reply;
+use super::super::tap::Wrote;
 use super::arg;
 
 /// Changes the hash at `key`, which is of that type or was put there.
@@ -54,12 +55,17 @@ pub(super) fn hset(core: &mut Core, caller: &mut Caller, args: &[Bytes]) -> Resu
         let expires = None;
         core.put(caller.db, key, Some(Entry { value, expires }));
     }
-    change(core, caller, key, |fields| {
+    let added: Vec<_> = change(core, caller, key, |fields| {
         let added = pairs
             .iter()
             .filter(|[field, value]| fields.insert(field.clone(), value.clone()).is_none());
-        Reply::count(added.count())
-    })
+        added.collect()
+    })?;
+    for [field, value] in &added {
+        let hash = key;
+        core.wrote(Wrote::Added { hash, field, value });
+    }
+    Ok(Reply::count(added.len()))
 }
 
 pub(super) fn hdel(core: &mut Core, caller: &mut Caller, args: &[Bytes]) -> Result<Reply, Refusal> {

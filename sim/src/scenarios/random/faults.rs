@@ -177,6 +177,10 @@ impl<W: Network> Random<W> {
                 });
                 Ok(())
             }
+            FaultKind::Roam => {
+                self.some_clients(20, |run, client| run.tell(client, Command::Roam));
+                Ok(())
+            }
             FaultKind::Vanish => {
                 self.some_clients(10, Self::vanishes);
                 Ok(())

@@ -124,7 +124,7 @@ impl<W: Network> Random<W> {
             ..Settings::default()
         })?;
         let redis_host = world.add_host("redis")?;
-        store::listen(&redis, &journal);
+        store::listen(&redis, &journal, plan.lease_ms());
         let served = redis.clone();
         world.serve(redis_host, 6379, move |stream| {
             let redis = served.clone();
@@ -169,14 +169,14 @@ impl<W: Network> Random<W> {
             over: false,
         };
         random.plant_sessions();
-        random.add_nodes()?;
+        random.add_nodes(feeds_host)?;
         for _ in 0..random.plan.clients {
             random.add_client();
         }
         Ok(random)
     }
 
-    fn add_nodes(&mut self) -> Result<(), RunError> {
+    fn add_nodes(&mut self, host: HostId) -> Result<(), RunError> {
         let skew = i32::try_from(self.plan.skew_permille * 1_000).unwrap_or(0);
         for index in 0..self.plan.nodes {
             let drift = self.chance.random_range(-skew..=skew);
@@ -187,6 +187,7 @@ impl<W: Network> Random<W> {
                 flags: self.plan.flags(),
                 time: HostTime::new(drift, ahead),
             })?;
+            self.world.read_metrics(host, &format!("node{index}"));
             self.nodes.push(node);
         }
         Ok(())

@@ -64,6 +64,8 @@ pub(super) enum FaultKind {
     RedisLoss,
     /// A node leaves in good order, at times in a hurry, and comes back.
     Restart,
+    /// Clients find themselves on another network.
+    Roam,
     /// Redis forgets the scripts.
     ScriptsForgotten,
     /// A user's session ends.
@@ -77,7 +79,7 @@ pub(super) enum FaultKind {
 }
 
 impl FaultKind {
-    const ALL: [Self; 31] = [
+    const ALL: [Self; 32] = [
         Self::Blackout,
         Self::ClientCut,
         Self::ClientCutUp,
@@ -104,6 +106,7 @@ impl FaultKind {
         Self::RedisLatency,
         Self::RedisLoss,
         Self::Restart,
+        Self::Roam,
         Self::ScriptsForgotten,
         Self::SessionEnds,
         Self::Stall,
@@ -136,6 +139,7 @@ struct Bounds {
     lease_ms: u64,
     session_check_ms: u64,
     history_bytes: u64,
+    pending_bytes: u64,
 }
 
 /// Everything that a seed decides before the run.
@@ -209,6 +213,10 @@ impl Plan {
         self.bounds.connections
     }
 
+    pub(super) fn lease_ms(&self) -> u64 {
+        self.bounds.lease_ms
+    }
+
     /// The servers' command line.
     pub(super) fn flags(&self) -> Vec<String> {
         let bounds = &self.bounds;
@@ -229,6 +237,7 @@ impl Plan {
             format!("--slot-renew-every-ms={}", bounds.lease_ms / 3),
             format!("--session-check-every-ms={}", bounds.session_check_ms),
             format!("--history-bytes-max={}", bounds.history_bytes),
+            format!("--outbox-total-bytes-max={}", bounds.pending_bytes),
             format!("--log-stream-max={}", self.log_max),
         ];
         if self.sessions {
@@ -253,7 +262,7 @@ impl Plan {
             // What the network holds is on its way, and counted nowhere.
             outbox_packets_max: bounds.outbox_packets + 2_000,
             congested_log_max: bounds.congested_log,
-            pending_bytes_max: 256 << 20,
+            pending_bytes_max: bounds.pending_bytes,
             history_bytes_max: bounds.history_bytes,
             payload_bytes_max: 2_000,
             drain_window_ms: bounds.drain_window_ms,
@@ -278,6 +287,7 @@ fn bounds(chance: &mut StdRng) -> Bounds {
             lease_ms: 30_000,
             session_check_ms: 10_000,
             history_bytes: 64 << 20,
+            pending_bytes: 256 << 20,
         };
     }
     Bounds {
@@ -292,6 +302,7 @@ fn bounds(chance: &mut StdRng) -> Bounds {
         lease_ms: pick(chance, &[6_000, 30_000]),
         session_check_ms: 10_000,
         history_bytes: pick(chance, &[20_000, 64 << 20, 64 << 20]),
+        pending_bytes: pick(chance, &[100_000, 1 << 20, 256 << 20]),
     }
 }
 

@@ -18,8 +18,12 @@ const NAME: &str = "redis";
 pub(super) const LOG: &str = "tradewire:{log}:stream";
 pub(super) const STATE: &str = "tradewire:{state}:ch";
 
-/// Has the journal told of every event that is logged and every value that is taken.
-pub(super) fn listen(redis: &Redis, journal: &Journal) {
+/// What a user's slots begin with, as the servers name them.
+const SLOTS: &[u8] = b"tradewire:{slots:";
+
+/// Has the journal told of every event that is logged and every value that is taken, and of slots that
+/// are taken again, whose leases take `lease_ms`.
+pub(super) fn listen(redis: &Redis, journal: &Journal, lease_ms: u64) {
     let (who, journal) = (Arc::<str>::from(NAME), journal.clone());
     redis.tap(move |wrote| match wrote {
         Wrote::Appended { stream, id, pairs } if stream == LOG.as_bytes() => {
@@ -40,8 +44,20 @@ pub(super) fn listen(redis: &Redis, journal: &Journal) {
                 journal.observe(&who, Saw::Took { topic, payload });
             }
         }
-        Wrote::Appended { .. } | Wrote::Published { .. } => {}
+        Wrote::Added { hash, value, .. }
+            if hash.starts_with(SLOTS) && is_retaken(value, lease_ms) =>
+        {
+            journal.observe(&who, Saw::SlotRetaken);
+        }
+        Wrote::Added { .. } | Wrote::Appended { .. } | Wrote::Published { .. } => {}
     });
+}
+
+/// Whether a slot that was not there is of a connection that was admitted before.
+fn is_retaken(slot: &[u8], lease_ms: u64) -> bool {
+    let text = std::str::from_utf8(slot).unwrap_or_default();
+    let mut times = text.split(' ').map(str::parse::<u64>);
+    matches!((times.next(), times.next()), (Some(Ok(since)), Some(Ok(ends))) if since + lease_ms < ends)
 }
 
 /// Topics and payloads of a message with values, if it is one.

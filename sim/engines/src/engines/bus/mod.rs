@@ -35,10 +35,6 @@ pub(super) enum News {
     },
     /// A slot was taken again whose lease had ended.
     LeaseRetaken,
-    /// A call was refused.
-    CallRefused,
-    /// A first call was counted over the limit.
-    GraceOverLimit,
     /// A slot was taken over from another connection.
     Replaced,
     /// Another node has the emitter lease.
@@ -327,15 +323,9 @@ impl Bus {
         let calls = &mut self.users[user as usize].calls[call.index()];
         let oldest = limit.checked_sub(1).and_then(|at| calls.get(at)).copied();
         let full = oldest.filter(|oldest| clock.abs_diff(*oldest) < window);
-        if let Some(oldest) = full {
-            if admitted {
-                self.news.push(News::GraceOverLimit);
-            } else {
-                self.news.push(News::CallRefused);
-                let wait =
-                    core::time::Duration::from_millis((oldest + window).saturating_sub(clock));
-                return ChargeVerdict::Refused { wait };
-            }
+        if let Some(oldest) = full.filter(|_| !admitted) {
+            let wait = core::time::Duration::from_millis((oldest + window).saturating_sub(clock));
+            return ChargeVerdict::Refused { wait };
         }
         calls.push_front(clock);
         calls.truncate(limit);
