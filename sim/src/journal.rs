@@ -12,6 +12,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::observation::Observation;
+use crate::recordings::Recordings;
 
 /// Who writes while no host is running.
 const NOBODY: &str = "world";
@@ -35,6 +36,7 @@ struct Inner {
     names: BTreeMap<String, String>,
     out: Box<dyn Write + Send>,
     watchers: Vec<Sender<Seen>>,
+    recordings: Recordings,
     failed: Option<io::Error>,
 }
 
@@ -57,8 +59,16 @@ impl Journal {
             names: BTreeMap::new(),
             out: Box::new(out),
             watchers: Vec::new(),
+            recordings: Recordings::default(),
             failed: None,
         })))
+    }
+
+    /// The same, whose run's nodes record into `recordings`.
+    #[must_use]
+    pub fn with_recordings(self, recordings: Recordings) -> Self {
+        self.with(|inner| inner.recordings = recordings);
+        self
     }
 
     fn with<R>(&self, f: impl FnOnce(&mut Inner) -> R) -> R {
@@ -103,6 +113,12 @@ impl Journal {
         let (watcher, seen) = channel();
         self.with(|inner| inner.watchers.push(watcher));
         seen
+    }
+
+    /// What the run's nodes record.
+    #[must_use]
+    pub fn recordings(&self) -> Recordings {
+        self.with(|inner| inner.recordings.clone())
     }
 
     /// The time of what is written next.

@@ -4,7 +4,8 @@
 //! [`world`] holds real server nodes, clients and publishers on a simulated network ([`net`]) under a
 //! simulated clock, with a simulated [`redis`]: the server is the one that production runs, and
 //! [`journal::Journal`] is the byte-for-byte log. [`judge`] holds the oracle over it. [`oracle`] knows the
-//! guarantees and nothing of how a cluster is made; [`swarm`] runs many seeds. Everything that a run
+//! guarantees and nothing of how a cluster is made; [`swarm`] runs many seeds. Every node is recorded
+//! ([`recordings`]), and [`trace`] looks at recordings. Everything that a run
 //! does follows from its seed.
 //!
 //! `sim/README.md` lists every source of chance and time, and how each is closed.
@@ -20,8 +21,10 @@ pub mod judge;
 pub mod net;
 pub mod observation;
 pub mod publisher;
+pub mod recordings;
 pub mod redis;
 pub mod scenarios;
+pub mod trace;
 pub mod world;
 
 pub use http_client::PORT;

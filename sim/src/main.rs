@@ -2,10 +2,11 @@
 //!
 //! 0: every promise was kept. 1: a guarantee was violated. 2: a wrong call, or a run that could not be made.
 //! 3: what must come about did not. 4: a crash. 5: a swarm that was large enough did not come into every
-//! situation.
+//! situation. 6: a trace says something else than the engine does.
 
-use std::io::{BufWriter, ErrorKind, Write};
+use std::io::{self, BufWriter, ErrorKind, Write};
 use std::ops::Range;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -14,8 +15,10 @@ use clap::{Parser, Subcommand, ValueEnum};
 use tradewire_sim::engines::Story;
 use tradewire_sim::journal::{Journal, Tail};
 use tradewire_sim::oracle::Situation;
+use tradewire_sim::recordings::Recordings;
 use tradewire_sim::scenarios::{NetworkKind, Ran, RunError, Scenario};
 use tradewire_sim::swarm::{self, Failure, Level};
+use tradewire_sim::trace::{self, ReplayArguments, ShowArguments};
 
 /// A run could not be made.
 const NOT_RUN: u8 = 2;
@@ -52,7 +55,8 @@ enum Command {
         /// Of real servers: which scenario, see list.
         #[arg(long, default_value = "small", value_parser = scenario)]
         scenario: Scenario,
-        /// Of bare engines: tell everything that they are told and say, too.
+        /// Tell everything that the engines are told and say, too: of real servers at the end, from their
+        /// recordings.
         #[arg(long)]
         frames: bool,
         /// Of real servers: how many clients there are [default: as many as the scenario has]
@@ -64,7 +68,14 @@ enum Command {
         /// Of real servers: where connections outlive partitions, or not.
         #[arg(long, value_enum, default_value_t = NetworkName::Stack)]
         network: NetworkName,
+        /// Of real servers: write what the nodes recorded into this directory, for replay and show
+        #[arg(long, value_name = "DIR")]
+        record: Option<PathBuf>,
     },
+    /// Run the engine again on what a node recorded, and compare what it says.
+    Replay(ReplayArguments),
+    /// Show what a node recorded, a step a line.
+    Show(ShowArguments),
     /// Run many seeds and stop at the first that fails.
     Swarm {
         /// What is simulated.
@@ -132,15 +143,22 @@ fn main() -> ExitCode {
             clients,
             brief,
             network,
-            ..
+            frames,
+            record,
         } => {
             let network = match network {
                 NetworkName::Stack => NetworkKind::Stack,
                 NetworkName::Turmoil => NetworkKind::Turmoil,
             };
             let clients = clients.unwrap_or(scenario.clients());
-            run_servers(seed, scenario, clients.into(), network, brief)
+            let recordings = Recordings::default();
+            let clients = clients.into();
+            let code = run_servers(seed, scenario, clients, network, brief, &recordings);
+            let kept = keep(&recordings, frames, record.as_deref());
+            if code == 0 { kept } else { code }
         }
+        Command::Replay(arguments) => look(|out| trace::replay(&arguments, out)),
+        Command::Show(arguments) => look(|out| trace::show(&arguments, out)),
         Command::Swarm { level, seeds, jobs } => {
             let level = Level::from(level);
             let report = swarm::swarm(level, seeds.start, seeds.end, usize::from(jobs));
@@ -153,7 +171,7 @@ fn main() -> ExitCode {
 
 /// Whoever reads this, as `head` does, may be gone.
 fn print(text: &str) {
-    let _ = std::io::stdout().lock().write_all(text.as_bytes());
+    let _ = io::stdout().lock().write_all(text.as_bytes());
 }
 
 fn list() -> u8 {
@@ -172,7 +190,7 @@ fn list() -> u8 {
 }
 
 fn run_engines(seed: u64, frames: bool) -> u8 {
-    let mut out = BufWriter::new(std::io::stdout());
+    let mut out = BufWriter::new(io::stdout());
     let (verdict, _) = swarm::run_engines(seed, Story::to(&mut out, frames));
     let code = match verdict {
         Ok(()) => 0,
@@ -193,6 +211,7 @@ fn run_servers(
     clients: usize,
     network: NetworkKind,
     brief: bool,
+    recordings: &Recordings,
 ) -> u8 {
     let usual = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
@@ -202,10 +221,11 @@ fn run_servers(
     let tail = brief.then(|| Tail::new(TAIL_BYTES));
     let out: Box<dyn Write + Send> = match tail.clone() {
         Some(tail) => Box::new(tail),
-        None => Box::new(BufWriter::with_capacity(1 << 16, std::io::stdout())),
+        None => Box::new(BufWriter::with_capacity(1 << 16, io::stdout())),
     };
+    let recordings = recordings.clone();
     let running = thread::Builder::new().spawn(move || {
-        let journal = Journal::new(out);
+        let journal = Journal::new(out).with_recordings(recordings);
         scenario.run(seed, clients, network, &journal)
     });
     let ran = running.map(|running| running.join());
@@ -237,6 +257,36 @@ fn run_servers(
     }
 }
 
+/// Tells and writes what the nodes of a run recorded, if that is wanted.
+fn keep(recordings: &Recordings, frames: bool, dir: Option<&Path>) -> u8 {
+    if let Some(dir) = dir
+        && let Err(error) = recordings.write(dir)
+    {
+        return fail(&format_args!("{}: {error}", dir.display()), NOT_RUN);
+    }
+    if !frames {
+        return 0;
+    }
+    look(|out| {
+        for recorded in recordings.all() {
+            trace::tell_all(&recorded.name, &recorded.bytes(), out)?;
+        }
+        Ok(0)
+    })
+}
+
+/// Prints what looking at traces tells. Whoever reads this may be gone.
+fn look(tell: impl FnOnce(&mut dyn Write) -> io::Result<u8>) -> u8 {
+    // What an engine says when it gives up is told beside the step.
+    std::panic::set_hook(Box::new(|_| {}));
+    let mut out = BufWriter::new(io::stdout().lock());
+    match tell(&mut out).and_then(|code| out.flush().map(|()| code)) {
+        Ok(code) => code,
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => 0,
+        Err(error) => fail(&error, NOT_RUN),
+    }
+}
+
 /// Says what the oracle found, and how to see it again.
 fn verdict(seed: u64, ran: &Ran) -> u8 {
     let Err(violation) = &ran.verdict else {
@@ -249,6 +299,6 @@ fn verdict(seed: u64, ran: &Ran) -> u8 {
 }
 
 fn fail(error: &dyn std::fmt::Display, code: u8) -> u8 {
-    let _ = writeln!(std::io::stderr(), "tradewire-sim: {error}");
+    let _ = writeln!(io::stderr(), "tradewire-sim: {error}");
     code
 }

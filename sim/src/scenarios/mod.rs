@@ -10,7 +10,7 @@ use std::time::Duration;
 use tradewire_sim_entropy::AlreadySimulated;
 
 use crate::journal::Journal;
-use crate::oracle::{Situations, Verdict};
+use crate::oracle::{Guarantee, Situations, Verdict, Violation};
 use crate::redis::SandboxError;
 use crate::world::NodeError;
 
@@ -102,7 +102,7 @@ impl Scenario {
         on: NetworkKind,
         journal: &Journal,
     ) -> Result<Ran, RunError> {
-        let ran = match self {
+        let mut ran = match self {
             Self::Small => Ran {
                 took: small::run(seed, clients, on, journal)?,
                 verdict: Ok(()),
@@ -110,6 +110,16 @@ impl Scenario {
             },
             Self::Random => random::run(seed, clients, on, journal)?,
         };
+        if let Err(facts) = journal.recordings().replay()
+            && ran.verdict.is_ok()
+        {
+            let (guarantee, at) = (Guarantee::G10, journal.now());
+            ran.verdict = Err(Violation {
+                guarantee,
+                at: u64::try_from(at.as_millis()).unwrap_or(u64::MAX),
+                facts,
+            });
+        }
         journal.finish().map_err(RunError::Log)?;
         Ok(ran)
     }

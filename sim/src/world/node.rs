@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::sync::{oneshot, watch};
 use tradewire_server::config::{self, ConfigError, Secret};
-use tradewire_server::{Seeds, Shutdown, run};
+use tradewire_server::{Handles, Seeds, Shutdown, run};
 
 use crate::http_client::PORT;
 use crate::net::{HostId, HostTime, Network};
@@ -51,6 +51,8 @@ pub struct NodeSettings {
 pub(super) struct Node {
     settings: NodeSettings,
     who: Arc<str>,
+    /// How many there were.
+    lives: u32,
     life: Option<Life>,
 }
 
@@ -70,6 +72,7 @@ impl<W: Network> World<W> {
         self.nodes.push(Node {
             who: Arc::from(settings.name.as_str()),
             settings,
+            lives: 0,
             life: None,
         });
         let node = NodeId(self.nodes.len() - 1);
@@ -97,6 +100,9 @@ impl<W: Network> World<W> {
         let host = self
             .network
             .add_host(&settings.name, settings.time.clone())?;
+        let recordings = self.journal.recordings();
+        let recording = recordings.recording(&settings.name, self.node(node).lives);
+        self.node_mut(node).lives += 1;
         let (shutdown, asked) = watch::channel(Shutdown::No);
         let (started, listening) = oneshot::channel();
         let exited = Arc::new(AtomicBool::new(false));
@@ -106,8 +112,11 @@ impl<W: Network> World<W> {
             config,
             Secret::new(&settings.publish_token),
             seeds,
-            started,
-            asked,
+            Handles {
+                started,
+                shutdown: asked,
+                recording: Some(recording),
+            },
         );
         self.journal.observe(&who, Observation::Started);
         let (journal, ended) = (self.journal.clone(), Arc::clone(&exited));
@@ -156,6 +165,7 @@ impl<W: Network> World<W> {
             who,
             life,
             settings,
+            ..
         } = self.node(node);
         if let Some(life) = life {
             self.journal.observe(who, Observation::Draining);
@@ -171,6 +181,7 @@ impl<W: Network> World<W> {
             who,
             life,
             settings,
+            ..
         } = self.node(node);
         if let Some(life) = life {
             self.journal.observe(who, Observation::Hurried);

@@ -70,7 +70,7 @@ const VARIABLES: [(&str, &str); 63] = [
     ("RUST_LOG", "-"),
     ("METRICS_TOKEN", "-"),
     ("RECORD_DIR", "-"),
-    ("RECORD_PAYLOADS", "full"),
+    ("RECORD_PAYLOADS", "-"),
     ("RECORD_BYTES_MAX", "268435456"),
     ("RECORD_SEGMENT_BYTES_MAX", "33554432"),
     ("SEED", "-"),

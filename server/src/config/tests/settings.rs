@@ -119,6 +119,7 @@ fn every_limit_reaches_its_field_from_its_variable_and_from_its_flag() {
     let flags: Vec<_> = flags.iter().map(String::as_str).collect();
     for config in [config(&[], &variables), config(&flags, &[])] {
         assert_eq!(config.log_stream_max, limits().next().unwrap().1);
+        assert_eq!(config.record, None);
         let number = |name: &str| limits().find(|((n, _), _)| *n == name).unwrap().1;
         let ms = |name: &str| Duration::from_millis(number(name));
         let small = |name: &str| u32::try_from(number(name)).unwrap();
@@ -312,4 +313,30 @@ fn only_production_is_production() {
     ] {
         assert!(!config(&[], &[("NODE_ENV", other)]).production, "{other}");
     }
+}
+
+#[test]
+fn a_directory_is_all_that_a_recording_needs() {
+    let record = config(&["--record-dir=/var/tradewire"], &[]).record;
+    let whole = RecordConfig {
+        dir: "/var/tradewire".into(),
+        masked: false,
+        bytes_max: 268_435_456,
+        segment_bytes_max: 33_554_432,
+    };
+    assert_eq!(record, Some(whole.clone()));
+    let record = config(
+        &["--record-payloads=mask", "--record-bytes-max=7"],
+        &[
+            ("RECORD_DIR", "/var/tradewire"),
+            ("RECORD_SEGMENT_BYTES_MAX", "5"),
+        ],
+    );
+    let masked = RecordConfig {
+        masked: true,
+        bytes_max: 7,
+        segment_bytes_max: 5,
+        ..whole
+    };
+    assert_eq!(record.record, Some(masked));
 }

@@ -39,7 +39,8 @@ use core::fmt;
 
 /// A promise.
 ///
-/// G10, that the same seed gives the same bytes, is judged by comparing two runs: `tests/determinism.rs`.
+/// That the same seed gives the same bytes, also G10, is judged by comparing two runs:
+/// `tests/determinism.rs`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Guarantee {
     /// Isolation.
@@ -60,6 +61,8 @@ pub enum Guarantee {
     G8,
     /// Honest answers.
     G9,
+    /// Determinism: a recording replays to the same effects.
+    G10,
     /// When a session counts as gone.
     Sessions,
     /// What must come about once nothing is wrong any more.

@@ -1,0 +1,77 @@
+//! How segments and steps read: a line each.
+
+use std::fmt::Write as _;
+
+use tradewire_engine::time::Timestamp;
+use tradewire_engine::{Effect, Effects, Input};
+use tradewire_trace::{Build, Ending, Trace};
+
+/// What a segment says of itself.
+pub(super) fn segment(trace: &Trace<'_>) -> String {
+    let header = trace.header();
+    let mut line = format!(
+        "node {}, life {:016x} begun {}, segment {} of {}, version {}",
+        header.node,
+        header.config.instance,
+        header.started,
+        header.segment,
+        header.begun,
+        header.build.version
+    );
+    if header.masked {
+        line.push_str(", without the texts of payloads");
+    }
+    if header.build.engine != Build::this().engine {
+        let this = Build::this().engine;
+        let _ = write!(
+            line,
+            "; it was recorded with engine {}, this is engine {this}, which may decide otherwise",
+            header.build.engine
+        );
+    }
+    if trace.lost() > 0 {
+        let _ = write!(
+            line,
+            "; the disk was too slow: {} inputs before it were not recorded",
+            trace.lost()
+        );
+    }
+    line
+}
+
+/// How a segment ends.
+pub(super) fn ending(ending: Option<Ending>) -> String {
+    match ending {
+        Some(Ending::Closed) => "closed".to_owned(),
+        Some(Ending::Open) => "not closed: its node was killed, or still writes".to_owned(),
+        Some(Ending::Torn { offset, bytes }) => {
+            format!("torn: {bytes} bytes at byte {offset} are less than a block, and were cut off")
+        }
+        None => "not read to its end".to_owned(),
+    }
+}
+
+/// What the engine is given.
+pub(super) fn input(seq: u64, now: Timestamp, input: &Input) -> String {
+    format!("#{seq} {now} {input:?}")
+}
+
+/// What it says.
+pub(super) fn effects(effects: &Effects) -> String {
+    let mut line = String::new();
+    for effect in effects.list() {
+        line.push_str(if line.is_empty() { " => " } else { " | " });
+        // Writing to a text does not fail.
+        let _ = if let Effect::Deliver {
+            message,
+            recipients,
+        } = effect
+        {
+            let recipients = effects.recipients(recipients);
+            write!(line, "Deliver {message:?} to {recipients:?}")
+        } else {
+            write!(line, "{effect:?}")
+        };
+    }
+    line
+}
