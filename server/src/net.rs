@@ -7,7 +7,7 @@ use std::io;
 use std::net::SocketAddr;
 
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
 /// A network.
 pub trait Net: Clone + Send + Sync + 'static {
@@ -42,6 +42,12 @@ pub trait Listener: Send + 'static {
     fn local_addr(&self) -> io::Result<SocketAddr>;
 }
 
+/// How many connections may wait to be accepted, as far as the kernel allows (`net.core.somaxconn`).
+///
+/// With the usual 128 a herd overflows the queue while the driver is busy, and each client whose first
+/// packet was dropped comes a second later.
+const BACKLOG: u32 = 4_096;
+
 /// The real network.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Tcp;
@@ -51,7 +57,14 @@ impl Net for Tcp {
     type Listener = TcpListener;
 
     async fn bind(&self, address: SocketAddr) -> io::Result<TcpListener> {
-        TcpListener::bind(address).await
+        let socket = match address {
+            SocketAddr::V4(_) => TcpSocket::new_v4()?,
+            SocketAddr::V6(_) => TcpSocket::new_v6()?,
+        };
+        // So that a restart need not wait for the connections of the run before to be forgotten.
+        socket.set_reuseaddr(true)?;
+        socket.bind(address)?;
+        socket.listen(BACKLOG)
     }
 
     async fn connect(&self, host: &str, port: u16) -> io::Result<TcpStream> {

@@ -109,9 +109,11 @@ async fn main() -> std::io::Result<()> {
         .with_state((io, token))
         .layer(layer);
     let _ = rlimit::increase_nofile_limit(u64::MAX);
-    let address = (Ipv4Addr::LOCALHOST, port.unwrap_or(3000));
-    let listener = tokio::net::TcpListener::bind(address).await?;
-    // Without it every answer waits for an acknowledgement, which would say nothing of the library.
+    // With the usual queue of 128 clients time out while they wait to be accepted, and without
+    // TCP_NODELAY answers wait for acknowledgements, which would say nothing of the library.
+    let socket = tokio::net::TcpSocket::new_v4()?;
+    socket.bind((Ipv4Addr::LOCALHOST, port.unwrap_or(3000)).into())?;
+    let listener = socket.listen(4_096)?;
     let listener = listener.tap_io(|stream| {
         let _ = stream.set_nodelay(true);
     });
