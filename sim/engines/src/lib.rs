@@ -5,6 +5,8 @@
 //! server. It must never depend on the server, on async or on bytes; what does is in `tradewire-sim`,
 //! which offers all of this under its own name.
 
+pub mod command;
 pub mod engines;
 pub mod oracle;
+pub mod shrink;
 pub mod swarm;

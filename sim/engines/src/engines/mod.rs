@@ -33,6 +33,7 @@ use core::time::Duration;
 
 use crate::oracle::{Situations, Violation};
 
+pub(crate) use script::{Act, Client, Content, Does, Wish};
 pub use script::{Script, ScriptError};
 pub use story::Story;
 

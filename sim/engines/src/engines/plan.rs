@@ -51,6 +51,22 @@ impl Plan {
         }
     }
 
+    /// The limits that are not the contract's own.
+    pub(crate) fn unusual_limits(&self) -> Vec<String> {
+        let differ = unusual::differing(&self.limits).unwrap_or_default();
+        differ.into_keys().collect()
+    }
+
+    /// Has a limit as the contract has it.
+    pub(crate) fn make_usual(&mut self, name: &str) {
+        if let Ok(mut differ) = unusual::differing(&self.limits) {
+            differ.remove(name);
+            if let Ok(limits) = unusual::merged(differ) {
+                self.limits = limits;
+            }
+        }
+    }
+
     pub(super) fn promises(&self) -> Promises {
         let limits = &self.limits;
         Promises {
@@ -85,27 +101,44 @@ mod unusual {
     };
 
     type Fields = BTreeMap<String, Value>;
+    type Result<T> = core::result::Result<T, serde_json::Error>;
 
-    fn fields(limits: &Limits) -> Result<Fields, serde_json::Error> {
+    fn fields(limits: &Limits) -> Result<Fields> {
         serde_json::from_value(serde_json::to_value(limits)?)
     }
 
-    pub(super) fn serialize<S: Serializer>(limits: &Limits, to: S) -> Result<S::Ok, S::Error> {
-        let own = fields(&Limits::default()).map_err(ser::Error::custom)?;
-        let mut differ = fields(limits).map_err(ser::Error::custom)?;
+    pub(super) fn differing(limits: &Limits) -> Result<Fields> {
+        let own = fields(&Limits::default())?;
+        let mut differ = fields(limits)?;
         differ.retain(|name, value| own.get(name) != Some(value));
+        Ok(differ)
+    }
+
+    pub(super) fn merged(differ: Fields) -> Result<Limits> {
+        let mut all = fields(&Limits::default())?;
+        for (name, value) in differ {
+            match all.get_mut(&name) {
+                Some(own) => *own = value,
+                None => {
+                    let words = format!("no limit is called {name}");
+                    return Err(de::Error::custom(words));
+                }
+            }
+        }
+        serde_json::from_value(serde_json::to_value(all)?)
+    }
+
+    pub(super) fn serialize<S: Serializer>(
+        limits: &Limits,
+        to: S,
+    ) -> core::result::Result<S::Ok, S::Error> {
+        let differ = differing(limits).map_err(ser::Error::custom)?;
         differ.serialize(to)
     }
 
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Limits, D::Error> {
-        let mut all = fields(&Limits::default()).map_err(de::Error::custom)?;
-        for (name, value) in Fields::deserialize(from)? {
-            match all.get_mut(&name) {
-                Some(own) => *own = value,
-                None => return Err(de::Error::custom(format!("no limit is called {name}"))),
-            }
-        }
-        let all = serde_json::to_value(all).map_err(de::Error::custom)?;
-        serde_json::from_value(all).map_err(de::Error::custom)
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        from: D,
+    ) -> core::result::Result<Limits, D::Error> {
+        merged(Fields::deserialize(from)?).map_err(de::Error::custom)
     }
 }

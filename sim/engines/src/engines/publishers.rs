@@ -7,9 +7,7 @@ use tradewire_engine::ids::PublishId;
 use super::names::{key, payload};
 use super::script::Content;
 use super::world::{Event, World};
-use crate::oracle::{
-    Answer, Batch, Item, Observation, Offer, Target, Verdict,
-};
+use crate::oracle::{Answer, Batch, Item, Observation, Offer, Target, Verdict};
 
 /// How long a publisher waits before it tries again.
 const RETRY_MS: u64 = 600;

@@ -1,0 +1,176 @@
+//! From a failing run to the smallest one that fails in the same way.
+//!
+//! A run is a document ([`Script`]), so a smaller run is a document with something taken out: acts, tabs,
+//! places, time, whatever is not as the contract has it. Whatever still fails in the same way is kept, and
+//! the next cut is made from there, until no cut is left that does. The result depends on the document and
+//! the build alone. Nothing here knows what a run is about.
+
+mod cuts;
+mod edits;
+mod size;
+mod split;
+
+pub use size::Size;
+
+use crate::engines::{Script, Story};
+use crate::swarm::{self, Failure};
+
+/// Runs after which it is good enough.
+const TRIES_MAX: u64 = 30_000;
+
+/// What came of it.
+#[derive(Debug)]
+pub struct Shrunk {
+    /// The smallest run that was found.
+    pub script: Script,
+    /// How it fails.
+    pub failure: Failure,
+    /// How large the run was at first.
+    pub before: Size,
+    /// How large it is now.
+    pub after: Size,
+    /// How many runs that took.
+    pub tries: u64,
+}
+
+/// Why there is nothing to shrink.
+#[derive(Debug, thiserror::Error)]
+pub enum ShrinkError {
+    /// The run does not fail.
+    #[error("the run keeps every promise: search for a seed that does not, with swarm")]
+    Kept,
+}
+
+/// Makes a failing run as small as it can; `tell` hears how far it is.
+///
+/// # Errors
+/// When the run does not fail.
+pub fn shrink(script: Script, tell: impl FnMut(&str)) -> Result<Shrunk, ShrinkError> {
+    let (verdict, outcome) = swarm::run_engines(script.clone(), Story::silent());
+    let Err(failure) = verdict else {
+        return Err(ShrinkError::Kept);
+    };
+    let before = Size::of(&script, &failure, outcome.as_ref());
+    let mut search = Search {
+        way: way(&failure),
+        script,
+        failure,
+        after: before,
+        tries: 1,
+        tell,
+    };
+    search.run();
+    search.script.words = format!("smallest run that fails so: {}", search.failure);
+    Ok(Shrunk {
+        script: search.script,
+        failure: search.failure,
+        before,
+        after: search.after,
+        tries: search.tries,
+    })
+}
+
+/// The smallest run so far, and what may be taken from it.
+struct Search<T> {
+    /// How it must fail.
+    way: String,
+    script: Script,
+    failure: Failure,
+    after: Size,
+    tries: u64,
+    tell: T,
+}
+
+impl<T: FnMut(&str)> Search<T> {
+    fn run(&mut self) {
+        loop {
+            let before = self.script.clone();
+            self.stage("time", Self::cut_end);
+            self.stage("kinds of fault, tabs and nodes", Self::cut_groups);
+            self.stage("single acts", Self::cut_acts);
+            self.stage("details", Self::cut_details);
+            self.stage("gaps", Self::cut_gaps);
+            if self.script == before || self.tries >= TRIES_MAX {
+                return;
+            }
+        }
+    }
+
+    fn stage(&mut self, words: &str, cut: impl Fn(&mut Self)) {
+        cut(self);
+        let line = format!("{:>6} runs, {words}: {}", self.tries, self.after);
+        (self.tell)(&line);
+    }
+
+    /// Keeps a smaller run if it fails in the same way.
+    fn keep(&mut self, script: Script) -> bool {
+        if script == self.script || self.tries >= TRIES_MAX {
+            return false;
+        }
+        self.tries += 1;
+        let (verdict, outcome) = swarm::run_engines(script.clone(), Story::silent());
+        match verdict {
+            Err(failure) if way(&failure) == self.way => {
+                self.after = Size::of(&script, &failure, outcome.as_ref());
+                (self.script, self.failure) = (script, failure);
+                true
+            }
+            Err(_) | Ok(()) => false,
+        }
+    }
+
+    /// The same with a change that is made to a copy.
+    fn change(&mut self, change: impl FnOnce(&mut Script)) -> bool {
+        let mut script = self.script.clone();
+        change(&mut script);
+        self.keep(script)
+    }
+}
+
+/// How a run fails, without whom it hit and when: the guarantee and the first plain words.
+fn way(failure: &Failure) -> String {
+    let (kind, text) = match failure {
+        Failure::Crashed(text) | Failure::Told { text, .. } => ("crash".to_owned(), text),
+        Failure::Stuck(violation) | Failure::Violated(violation) => {
+            (format!("{:?}", violation.guarantee), &violation.facts)
+        }
+    };
+    let plain = |word: &&str| {
+        let word = word.trim_end_matches([',', ':', ';']);
+        word != "market" && word.bytes().all(|byte| byte.is_ascii_lowercase())
+    };
+    let words: Vec<&str> = text.split_whitespace().filter(plain).take(8).collect();
+    format!("{kind} {}", words.join(" "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::oracle::{Guarantee, Violation};
+
+    fn violated(facts: &str) -> Failure {
+        Failure::Violated(Violation {
+            guarantee: Guarantee::G3,
+            at: 7,
+            facts: facts.to_owned(),
+        })
+    }
+
+    #[test]
+    fn a_way_to_fail_is_told_by_its_words_not_by_whom_it_hit() {
+        let one = violated(
+            "portfolio(u3) went back at c12 of u3: i9, place Some(4), came behind place 5",
+        );
+        let other = violated("market went back at c1 of u0: i19, place None, came behind place 1");
+        assert_eq!(way(&one), way(&other));
+        let third = violated("the bus took i4, which nobody published");
+        assert_ne!(way(&one), way(&third));
+    }
+
+    #[test]
+    fn a_run_that_keeps_its_promises_is_not_shrunk() {
+        let mut script = Script::of_seed(1);
+        script.acts.truncate(10);
+        assert!(matches!(shrink(script, |_| {}), Err(ShrinkError::Kept)));
+    }
+}
