@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use clap::{Parser, Subcommand, ValueEnum};
-use tradewire_sim::engines::Story;
+use tradewire_sim::command;
 use tradewire_sim::journal::{Journal, Tail};
 use tradewire_sim::oracle::Situation;
 use tradewire_sim::recordings::Recordings;
@@ -47,8 +47,11 @@ enum Command {
     /// Run one seed and tell its story, which depends on nothing but the seed and the build.
     Run {
         /// The seed.
-        #[arg(long)]
-        seed: u64,
+        #[arg(long, required_unless_present = "script")]
+        seed: Option<u64>,
+        /// Of bare engines, instead of a seed: a file with a run, as shrink writes it.
+        #[arg(long, value_name = "FILE", conflicts_with_all = ["seed", "level"])]
+        script: Option<PathBuf>,
         /// What is simulated.
         #[arg(long, value_enum, default_value_t = Simulated::Server)]
         level: Simulated,
@@ -76,6 +79,8 @@ enum Command {
     Replay(ReplayArguments),
     /// Show what a node recorded, a step a line.
     Show(ShowArguments),
+    /// Make a failing run of bare engines as small as it can be.
+    Shrink(command::Shrink),
     /// Run many seeds and stop at the first that fails.
     Swarm {
         /// What is simulated.
@@ -131,13 +136,19 @@ fn main() -> ExitCode {
     let code = match Arguments::parse().command {
         Command::List => list(),
         Command::Run {
+            script: Some(script),
+            frames,
+            ..
+        } => command::Run::of_script(script, frames).run(),
+        Command::Run {
             seed,
             level: Simulated::Engine,
             frames,
             ..
-        } => run_engines(seed, frames),
+        } => command::Run::of_seed(seed.unwrap_or_default(), frames).run(),
         Command::Run {
             seed,
+            script: None,
             level: Simulated::Server,
             scenario,
             clients,
@@ -146,6 +157,7 @@ fn main() -> ExitCode {
             frames,
             record,
         } => {
+            let seed = seed.unwrap_or_default();
             let network = match network {
                 NetworkName::Stack => NetworkKind::Stack,
                 NetworkName::Turmoil => NetworkKind::Turmoil,
@@ -159,6 +171,7 @@ fn main() -> ExitCode {
         }
         Command::Replay(arguments) => look(|out| trace::replay(&arguments, out)),
         Command::Show(arguments) => look(|out| trace::show(&arguments, out)),
+        Command::Shrink(shrink) => shrink.run(),
         Command::Swarm { level, seeds, jobs } => {
             let level = Level::from(level);
             let report = swarm::swarm(level, seeds.start, seeds.end, usize::from(jobs));
@@ -187,21 +200,6 @@ fn list() -> u8 {
     }
     print(&text);
     0
-}
-
-fn run_engines(seed: u64, frames: bool) -> u8 {
-    let mut out = BufWriter::new(io::stdout());
-    let (verdict, _) = swarm::run_engines(seed, Story::to(&mut out, frames));
-    let code = match verdict {
-        Ok(()) => 0,
-        Err(failure) => {
-            // As in `print`.
-            let _ = writeln!(out, "seed {seed} {failure}");
-            failure.code()
-        }
-    };
-    let _ = out.flush();
-    code
 }
 
 /// Runs on a thread that has drawn nothing yet, in a process that runs nothing else.

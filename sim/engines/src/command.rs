@@ -91,10 +91,23 @@ fn read(path: &Path) -> io::Result<String> {
 }
 
 impl Run {
-    /// The run of a seed or a script.
+    /// The run of a seed.
     #[must_use]
-    pub fn new(seed: Option<u64>, script: Option<PathBuf>, frames: bool) -> Self {
-        let which = Which { seed, script };
+    pub fn of_seed(seed: u64, frames: bool) -> Self {
+        let which = Which {
+            seed: Some(seed),
+            script: None,
+        };
+        Self { which, frames }
+    }
+
+    /// The run of a document.
+    #[must_use]
+    pub fn of_script(script: PathBuf, frames: bool) -> Self {
+        let which = Which {
+            seed: None,
+            script: Some(script),
+        };
         Self { which, frames }
     }
 
@@ -155,7 +168,7 @@ impl Shrink {
 }
 
 /// The command that runs a script.
-const AGAIN: &str = "cargo run --release -p tradewire-sim -- run --level engine";
+const AGAIN: &str = "cargo run --release -p tradewire-sim -- run";
 
 fn tell(script: Script, frames: bool) -> u8 {
     let mut out = BufWriter::new(io::stdout());

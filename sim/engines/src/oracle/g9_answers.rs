@@ -135,10 +135,15 @@ impl Answers {
                             let before = self.newest.get(&key).copied();
                             let is_newest = before.is_none_or(|before| before.at <= offered_at);
                             if degraded && asked.attempt == 0 && is_newest {
+                                // Of two that were offered at one moment the bus may have got either.
+                                let own =
+                                    |item| asked.offers.iter().any(|offer| offer.item == item);
+                                let other = before
+                                    .filter(|before| before.at == offered_at && !own(before.item));
                                 let newest = Newest {
                                     at: offered_at,
                                     item: offer.item,
-                                    behind: None,
+                                    behind: other.map(|before| before.item),
                                     last_at: facts.now,
                                 };
                                 self.newest.insert(key, newest);
