@@ -1,0 +1,108 @@
+//! What recording costs, on the inputs of a trace: `cargo run --release -p tradewire-trace --example cost -- FILE`.
+//!
+//! The engine is given the same inputs with and without an encoder beside it, in turns.
+
+use std::error::Error;
+use std::hint::black_box;
+use std::io::Write as _;
+use std::time::{Duration, Instant};
+
+use tradewire_engine::Effects;
+use tradewire_trace::{Encoder, Replay, Step};
+
+/// How often each is run; the quickest counts, since others share the machine.
+const ROUNDS: u32 = 9;
+
+const BLOCK_BYTES: usize = 64 * 1024;
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let path = std::env::args().nth(1).ok_or("give a trace")?;
+    let bytes = std::fs::read(path)?;
+    let steps = {
+        let mut replay = Replay::open(&bytes)?;
+        let mut steps: Vec<Step> = Vec::new();
+        while let Some(step) = replay.next_step()? {
+            steps.push(step);
+        }
+        steps
+    };
+    let (mut alone, mut beside, mut replayed) = (Duration::MAX, Duration::MAX, Duration::MAX);
+    let mut size = 0;
+    for _ in 0..ROUNDS {
+        alone = alone.min(run(&bytes, steps.clone(), None)?);
+        let mut encoder = Recorder::default();
+        beside = beside.min(run(&bytes, steps.clone(), Some(&mut encoder))?);
+        size = encoder.bytes;
+        let begun = now();
+        Replay::open(&bytes)?.run()?;
+        replayed = replayed.min(begun.elapsed());
+    }
+    let count = steps.len() as f64;
+    let each = |span: Duration| span.as_secs_f64() * 1e9 / count;
+    writeln!(
+        std::io::stdout(),
+        "{count} inputs: engine {:.0} ns each, with recording {:.0} ns (+{:.0}), {:.1} bytes each; replay {:.0} inputs/s",
+        each(alone),
+        each(beside),
+        each(beside) - each(alone),
+        size as f64 / count,
+        count / replayed.as_secs_f64(),
+    )?;
+    let engine = Replay::open(&bytes)?.engine().clone();
+    let begun = now();
+    black_box(engine.clone());
+    writeln!(
+        std::io::stdout(),
+        "a copy of its first state: {:?}",
+        begun.elapsed()
+    )?;
+    Ok(())
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "this measures, and is no part of the engine"
+)]
+fn now() -> Instant {
+    Instant::now()
+}
+
+struct Recorder {
+    encoder: Encoder,
+    bytes: usize,
+}
+
+impl Default for Recorder {
+    fn default() -> Self {
+        Self {
+            encoder: Encoder::new(false),
+            bytes: 0,
+        }
+    }
+}
+
+fn run(
+    bytes: &[u8],
+    steps: Vec<Step>,
+    mut recorder: Option<&mut Recorder>,
+) -> Result<Duration, Box<dyn Error>> {
+    let mut engine = Replay::open(bytes)?.engine().clone();
+    let mut effects = Effects::new();
+    let begun = now();
+    for Step { now, input, .. } in steps {
+        effects.clear();
+        if let Some(recorder) = &mut recorder {
+            recorder.encoder.input(now, &input);
+        }
+        engine.handle(now, input, &mut effects);
+        if let Some(Recorder { encoder, bytes }) = recorder.as_deref_mut() {
+            encoder.effects(&effects);
+            if encoder.block_bytes() >= BLOCK_BYTES {
+                *bytes += encoder.block_bytes();
+                black_box(encoder.take_block(Vec::with_capacity(BLOCK_BYTES)));
+            }
+        }
+    }
+    Ok(begun.elapsed())
+}
