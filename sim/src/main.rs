@@ -84,7 +84,7 @@ enum Command {
     /// Run many seeds and stop at the first that fails.
     Swarm {
         /// What is simulated.
-        #[arg(long, value_enum, default_value_t = LevelName::Engine)]
+        #[arg(long, value_enum, default_value_t = LevelName::Server)]
         level: LevelName,
         /// The seeds, as FIRST..END; END is not run.
         #[arg(long, value_parser = swarm::seeds)]
@@ -241,7 +241,7 @@ fn run_servers(
             if ran.verdict.is_err() {
                 tell_end();
             }
-            let code = verdict(seed, &ran);
+            let code = verdict(seed, &ran, brief);
             if brief {
                 let simulated_ms = u64::try_from(ran.took.as_millis()).unwrap_or(u64::MAX);
                 print(&format!("{}\n", swarm::sums(simulated_ms, &ran.situations)));
@@ -285,14 +285,17 @@ fn look(tell: impl FnOnce(&mut dyn Write) -> io::Result<u8>) -> u8 {
     }
 }
 
-/// Says what the oracle found, and how to see it again.
-fn verdict(seed: u64, ran: &Ran) -> u8 {
+/// Says what the oracle found, and how to see it again; a swarm, which asks for brevity, says that itself.
+fn verdict(seed: u64, ran: &Ran, brief: bool) -> u8 {
     let Err(violation) = &ran.verdict else {
         return 0;
     };
     let failure = Failure::from(violation.clone());
-    let again = swarm::reproduce(Level::Server, seed);
-    print(&format!("seed {seed} {failure}\nreproduce: {again}\n"));
+    print(&format!("seed {seed} {failure}\n"));
+    if !brief {
+        let again = swarm::reproduce(Level::Server, seed);
+        print(&format!("reproduce: {again}\n"));
+    }
     failure.code()
 }
 

@@ -13,6 +13,7 @@ use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Instant;
 
 use indicatif::{ProgressBar, ProgressStyle};
 
@@ -104,6 +105,11 @@ pub fn run_engines(script: Script, story: Story<'_>) -> (Result<(), Failure>, Op
 /// Runs the seeds from `first` to before `end` on `jobs` threads.
 #[must_use]
 pub fn swarm(level: Level, first: u64, end: u64, jobs: usize) -> Report {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the real time that a swarm takes, in which nothing is decided by it"
+    )]
+    let begun = Instant::now();
     let bar = ProgressBar::new(end.saturating_sub(first));
     if let Ok(style) = ProgressStyle::with_template("{bar:40} {pos}/{len} seeds, {eta} left  {msg}")
     {
@@ -134,7 +140,9 @@ pub fn swarm(level: Level, first: u64, end: u64, jobs: usize) -> Report {
         }
     });
     bar.finish_and_clear();
-    report
+    let report = report
         .into_inner()
-        .unwrap_or_else(std::sync::PoisonError::into_inner)
+        .unwrap_or_else(std::sync::PoisonError::into_inner);
+    let took = begun.elapsed();
+    Report { took, ..report }
 }

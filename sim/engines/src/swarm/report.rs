@@ -1,6 +1,7 @@
 //! What a swarm came to, in words and as an exit code.
 
 use core::fmt;
+use core::time::Duration;
 
 use super::{Level, SUFFICIENT};
 use crate::engines::Outcome;
@@ -70,6 +71,8 @@ pub struct Report {
     pub inputs: u64,
     /// Simulated milliseconds.
     pub simulated_ms: u64,
+    /// How long all of it took, in real time.
+    pub took: Duration,
     /// What came about.
     pub situations: Situations,
     /// The lowest seed that failed.
@@ -129,7 +132,12 @@ impl Report {
         if self.inputs > 0 {
             words.push_str(&format!("{} inputs, ", self.inputs));
         }
-        words.push_str(&format!("{} simulated seconds\n", self.simulated_ms / 1000));
+        words.push_str(&format!(
+            "{} simulated seconds, {:.0} in one of {:.0} real ones\n",
+            self.simulated_ms / 1000,
+            self.simulated_ms as f64 / 1000.0 / self.took.as_secs_f64().max(0.001),
+            self.took.as_secs_f64()
+        ));
         for situation in Situation::ALL {
             words.push_str(&format!(
                 "{:>10}  {situation}\n",
