@@ -3,7 +3,7 @@
 //! Effects carry data only. A delivery shares one payload and names its recipients as a range of a
 //! buffer that the caller owns and reuses, so that fan-out allocates nothing per recipient.
 
-use alloc::vec::Vec;
+use alloc::vec::{self, Vec};
 use core::ops::Range;
 use core::time::Duration;
 
@@ -403,6 +403,11 @@ impl Effects {
         self.recipients
             .get(range.start as usize..range.end as usize)
             .unwrap_or(&[])
+    }
+
+    /// Takes the orders out, in order, beside all the connections that their ranges name.
+    pub fn drain(&mut self) -> (vec::Drain<'_, Effect>, &[ConnId]) {
+        (self.list.drain(..), &self.recipients)
     }
 
     pub(crate) fn push(&mut self, effect: Effect) {

@@ -20,6 +20,10 @@ use tradewire_sim::scenarios::{NetworkKind, Ran, RunError, Scenario};
 use tradewire_sim::swarm::{self, Failure, Level};
 use tradewire_sim::trace::{self, ReplayArguments, ShowArguments};
 
+/// A sixth of a run of bare engines is memory that comes and goes. Nothing depends on where it lies.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// A run could not be made.
 const NOT_RUN: u8 = 2;
 

@@ -11,6 +11,10 @@ use clap::{Parser, Subcommand};
 use tradewire_sim_engines::command;
 use tradewire_sim_engines::swarm::{self, Level};
 
+/// As in `tradewire-sim`.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Run many seeds of clusters of bare engines, and stop at the first that fails.
 #[derive(Debug, Parser)]
 #[command(version, args_conflicts_with_subcommands = true)]

@@ -156,22 +156,22 @@ impl World<'_> {
     }
 
     /// Takes a request of the engine.
-    pub(super) fn ask(&mut self, place: usize, life: &mut Life, request: &BusRequest) {
+    pub(super) fn ask(&mut self, place: usize, life: &mut Life, request: BusRequest) {
         if let BusRequest::Listen { on } = request {
-            life.contact.listens = *on;
+            life.contact.listens = on;
             return;
         }
         if life.contact.stage != Stage::Up {
-            if let Some(asked) = Asked::of(request) {
+            if let Some(asked) = Asked::of(&request) {
                 life.contact.local.push_back(asked.failed());
                 self.after(1, Event::Local(place, life.node));
             }
             return;
         }
-        life.contact.asked.extend(Asked::of(request));
+        life.contact.asked.extend(Asked::of(&request));
         let last = life.contact.to_bus.back().map_or(0, |(at, _)| *at);
         let at = last.max(self.now + self.one_way());
-        life.contact.to_bus.push_back((at, request.clone()));
+        life.contact.to_bus.push_back((at, request));
         self.at(at, Event::BusTakes(place, life.node));
     }
 

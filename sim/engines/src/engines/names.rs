@@ -97,13 +97,21 @@ pub(super) fn key(item: Item) -> PublishId {
     made(PublishId::new(&format!("key-{}", item.0)))
 }
 
+/// More than any plan wants of a payload.
+const FILL: &str = match core::str::from_utf8(&[b'x'; 2_048]) {
+    Ok(text) => text,
+    Err(_) => "",
+};
+
 /// What an item says: its number, and as many bytes as are wanted.
 pub(super) fn payload(item: Item, bytes: usize) -> Payload {
-    let mut text = format!("{{\"n\":{}", item.0);
+    let mut text = String::with_capacity(bytes + 32);
+    text.push_str("{\"n\":");
+    text.push_str(&item.0.to_string());
     if bytes > text.len() + 8 {
         text.push_str(",\"p\":\"");
         let missing = bytes - text.len() - 2;
-        text.push_str(&"x".repeat(missing));
+        text.push_str(&FILL[..missing]);
         text.push('"');
     }
     text.push('}');

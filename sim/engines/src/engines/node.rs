@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use rand::RngExt as _;
-use tradewire_engine::effect::{Effects, Message, Note, PublishOutcome};
+use tradewire_engine::effect::{Message, Note, PublishOutcome};
 use tradewire_engine::ids::{ConnId, RequestId};
 use tradewire_engine::input::{Pending, SessionVerdict, SlotLoss};
 use tradewire_engine::reason::{CloseReason, Refusal};
@@ -177,12 +177,13 @@ impl World<'_> {
             effects.clear();
             self.inputs += 1;
             life.engine.handle(now, input, &mut effects);
-            for effect in effects.list() {
+            let (list, recipients) = effects.drain();
+            for effect in list {
                 if self.story.tells_frames() {
                     self.story
                         .tell(self.now, format_args!("{} > {effect:?}", life.node));
                 }
-                verdict = self.perform(place, &mut life, effect, &effects);
+                verdict = self.perform(place, &mut life, effect, recipients);
                 if verdict.is_err() {
                     break;
                 }
@@ -205,15 +206,15 @@ impl World<'_> {
         &mut self,
         place: usize,
         life: &mut Life,
-        effect: &Effect,
-        effects: &Effects,
+        effect: Effect,
+        all_recipients: &[ConnId],
     ) -> Verdict {
         match effect {
             Effect::Acknowledge { conn, .. } => {
-                self.send(life, *conn, Frame::Acknowledgement, CONTROL_BYTES)?
+                self.send(life, conn, Frame::Acknowledgement, CONTROL_BYTES)?
             }
             Effect::Admit { conn } => {
-                if let Some(conn) = life.seated(*conn) {
+                if let Some(conn) = life.seated(conn) {
                     self.see(&Observation::Admitted(conn))?;
                     self.wires[conn.index()].is_admitted = true;
                     self.hand(conn, Frame::Welcome, CONTROL_BYTES);
@@ -223,27 +224,27 @@ impl World<'_> {
                 }
             }
             Effect::AllowHandshake { conn } => {
-                if let Some(conn) = life.seated(*conn) {
+                if let Some(conn) = life.seated(conn) {
                     let ms = self.wires[conn.index()].latency;
                     self.after(ms, Event::HandshakeAnswered(conn));
                 }
             }
-            Effect::AnswerPublish { request, outcome } => self.answer(life, *request, outcome)?,
+            Effect::AnswerPublish { request, outcome } => self.answer(life, request, &outcome)?,
             Effect::Bus(request) => self.ask(place, life, request),
             Effect::CheckSessions { request, sessions } => {
                 let present = sessions
                     .iter()
                     .map(|session| self.sessions[user_of_session(session).index()]);
                 let present: Vec<bool> = present.collect();
-                self.check_sessions(place, life, *request, present);
+                self.check_sessions(place, life, request, present);
             }
             Effect::Close {
                 conn,
                 reason,
                 flush,
             } => {
-                if let Some(conn) = life.seated(*conn) {
-                    self.closing(conn, *reason, super::millis(*flush))?;
+                if let Some(conn) = life.seated(conn) {
+                    self.closing(conn, reason, super::millis(flush))?;
                 }
             }
             Effect::Deliver {
@@ -253,25 +254,26 @@ impl World<'_> {
                 let (frame, bytes) = match message {
                     Message::Log { id, payload, .. } => (
                         Frame::Trade {
-                            id: *id,
-                            item: item_of(payload),
+                            id,
+                            item: item_of(&payload),
                         },
                         payload.bytes(),
                     ),
                     Message::State { topic, payload } => (
                         Frame::Value {
-                            topic: topic_of(topic),
-                            item: item_of(payload),
+                            topic: topic_of(&topic),
+                            item: item_of(&payload),
                         },
                         payload.bytes(),
                     ),
                 };
                 let bytes = u32::try_from(bytes).unwrap_or(u32::MAX) + FRAME_BYTES;
-                for conn in effects.recipients(recipients) {
+                let recipients = recipients.start as usize..recipients.end as usize;
+                for conn in &all_recipients[recipients] {
                     self.send(life, *conn, frame.clone(), bytes)?;
                 }
             }
-            Effect::Disconnect { conn } => self.send(life, *conn, Frame::Goodbye, 2)?,
+            Effect::Disconnect { conn } => self.send(life, conn, Frame::Goodbye, 2)?,
             Effect::Drained => {
                 life.drained = true;
                 // What was asked of the bus is still taken there, for half a second at most.
@@ -279,20 +281,20 @@ impl World<'_> {
                 self.after(ms, Event::NodeExits(place, life.node));
             }
             Effect::LookUpSession { request, session } => {
-                let user = user_of_session(session);
+                let user = user_of_session(&session);
                 if self.plan.sessions {
                     let until = self.now + super::millis(self.plan.limits.session_lookup_max);
-                    life.look_ups.push((*request, user, until));
+                    life.look_ups.push((request, user, until));
                     self.after(2 * self.plan.bus_ms, Event::LookUps(place, life.node));
                 } else {
-                    let (request, verdict) = (*request, SessionVerdict::Trusted);
+                    let verdict = SessionVerdict::Trusted;
                     life.answers
                         .push_back(Input::SessionLookedUp { request, verdict });
                 }
             }
             Effect::Measure { conn } => {
-                if let Some(at) = life.seated(*conn) {
-                    let (conn, pending) = (*conn, self.wires[at.index()].pending);
+                if let Some(at) = life.seated(conn) {
+                    let pending = self.wires[at.index()].pending;
                     life.measured
                         .push_back(Input::OutboxMeasured { conn, pending });
                 }
@@ -307,7 +309,7 @@ impl World<'_> {
                 pending.sort_unstable_by_key(|(conn, _)| *conn);
                 life.measured.push_back(Input::OutboxesMeasured { pending });
             }
-            Effect::Note(note) => self.noted(life, note)?,
+            Effect::Note(note) => self.noted(life, &note)?,
             Effect::Refuse { conn, reason } => {
                 let why = match reason {
                     Refusal::TooManyConnections { .. } => Refused::TooMany,
@@ -317,29 +319,24 @@ impl World<'_> {
                     | Refusal::NoUser
                     | Refusal::UserMismatch => Refused::Other,
                 };
-                if let Some(conn) = life.seated(*conn) {
+                if let Some(conn) = life.seated(conn) {
                     self.see(&Observation::Refused { conn, why })?;
                     self.hand(conn, Frame::Refusal, CONTROL_BYTES);
                 }
             }
             Effect::RefuseHandshake { conn, .. } => {
-                if let Some(conn) = life.seated(*conn) {
+                if let Some(conn) = life.seated(conn) {
                     self.reached(Situation::AdmissionRefusedBelow);
                     self.end_below(conn);
                 }
             }
-            Effect::Release { conn } => life.release(*conn),
+            Effect::Release { conn } => life.release(conn),
             Effect::Send { conn, control } => {
-                self.send(
-                    life,
-                    *conn,
-                    Frame::Control(Box::new(control.clone())),
-                    CONTROL_BYTES,
-                )?;
+                self.send(life, conn, Frame::Control(Box::new(control)), CONTROL_BYTES)?;
             }
             Effect::Watch { conn, at_most } => {
-                if let Some(at) = life.seated(*conn) {
-                    self.wires[at.index()].watching = Some(*at_most);
+                if let Some(at) = life.seated(conn) {
+                    self.wires[at.index()].watching = Some(at_most);
                     self.after(0, Event::Flush(at));
                 }
             }

@@ -2,6 +2,7 @@
 //!
 //! Facts are taken over before any guarantee looks at an observation. Nothing here judges.
 
+use smallvec::SmallVec;
 use tradewire_engine::ids::EventId;
 
 use super::observation::{
@@ -145,7 +146,7 @@ impl ConnFacts {
     }
 }
 
-/// An item.
+/// An item; nearly all are handed in once and taken once.
 #[derive(Clone, Debug)]
 pub struct ItemFacts {
     /// Where it goes.
@@ -159,11 +160,11 @@ pub struct ItemFacts {
     /// One message to several rooms.
     pub group: Option<u32>,
     /// To which nodes it was handed in.
-    pub nodes: Vec<Node>,
+    pub nodes: SmallVec<[Node; 1]>,
     /// Its places among all values that the bus took, with the life of the data and the time.
-    pub taken: Vec<(u64, u32, u64)>,
+    pub taken: SmallVec<[(u64, u32, u64); 1]>,
     /// Its places in its user's log, with the life of the data.
-    pub logged: Vec<(usize, u32)>,
+    pub logged: SmallVec<[(usize, u32); 1]>,
 }
 
 /// An entry of a user's log.
@@ -452,9 +453,9 @@ impl Facts {
             keyed: offer.keyed,
             emitted: node.is_none(),
             group,
-            nodes: Vec::new(),
-            taken: Vec::new(),
-            logged: Vec::new(),
+            nodes: SmallVec::new(),
+            taken: SmallVec::new(),
+            logged: SmallVec::new(),
         });
         facts.nodes.extend(node);
     }

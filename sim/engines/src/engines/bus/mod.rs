@@ -5,8 +5,9 @@
 
 mod slots;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 
+use rustc_hash::FxHashMap;
 use tradewire_engine::INTAKE_LEASE;
 use tradewire_engine::bus::{ARRIVALS_MAX, BusRequest, LogPublish, Slot, StatePublish};
 use tradewire_engine::event::{LogEntry, Payload, StateValue, Version};
@@ -69,7 +70,7 @@ pub(super) struct Bus {
     pub(super) log_epoch: Epoch,
     counter: u64,
     values: Vec<Option<(u64, Payload)>>,
-    ids: HashMap<PublishId, u64>,
+    ids: FxHashMap<PublishId, u64>,
     /// All entries of all lives; those before `log_begin` are gone.
     pub(super) log: Vec<Entry>,
     pub(super) log_begin: usize,
@@ -92,7 +93,7 @@ impl Bus {
             log_epoch: Epoch::new(0),
             counter: 0,
             values: Vec::new(),
-            ids: HashMap::new(),
+            ids: FxHashMap::default(),
             log: Vec::new(),
             log_begin: 0,
             log_count: 0,
@@ -299,8 +300,9 @@ impl Bus {
                 payload,
             });
         }
-        for values in told.chunks(ARRIVALS_MAX) {
-            let values = values.to_vec();
+        while !told.is_empty() {
+            let rest = told.split_off(told.len().min(ARRIVALS_MAX));
+            let values = core::mem::replace(&mut told, rest);
             self.news.push(News::Told { values, once });
         }
     }
