@@ -72,6 +72,9 @@ enum Command {
         /// Of real servers: say only what came of it, with the end of the log if it failed
         #[arg(long)]
         brief: bool,
+        /// Of a named scenario: tell what everyone came through, instead of the log
+        #[arg(long, conflicts_with = "brief")]
+        story: bool,
         /// Of real servers: where connections outlive partitions, or not.
         #[arg(long, value_enum, default_value_t = NetworkName::Stack)]
         network: NetworkName,
@@ -157,6 +160,7 @@ fn main() -> ExitCode {
             scenario,
             clients,
             brief,
+            story,
             network,
             frames,
             record,
@@ -166,12 +170,19 @@ fn main() -> ExitCode {
                 NetworkName::Stack => NetworkKind::Stack,
                 NetworkName::Turmoil => NetworkKind::Turmoil,
             };
-            let clients = clients.unwrap_or(scenario.clients());
-            let recordings = Recordings::default();
-            let clients = clients.into();
-            let code = run_servers(seed, scenario, clients, network, brief, &recordings);
-            let kept = keep(&recordings, frames, record.as_deref());
-            if code == 0 { kept } else { code }
+            let told = match (brief, story) {
+                (true, _) => Told::End,
+                (_, true) => Told::Story,
+                (false, false) => Told::Log,
+            };
+            if let Some(why) = refusal(scenario, network, clients, told) {
+                fail(&why, NOT_RUN)
+            } else {
+                let recordings = Recordings::default();
+                let code = run_servers(seed, scenario, clients, network, told, &recordings);
+                let kept = keep(&recordings, frames, record.as_deref());
+                if code == 0 { kept } else { code }
+            }
         }
         Command::Replay(arguments) => look(|out| trace::replay(&arguments, out)),
         Command::Show(arguments) => look(|out| trace::show(&arguments, out)),
@@ -196,8 +207,9 @@ fn list() -> u8 {
     for level in Level::ALL {
         text.push_str(&format!("level {}: {}\n", level.name(), level.words()));
     }
-    for scenario in Scenario::ALL {
-        text.push_str(&format!("scenario {}\n", scenario.name()));
+    for scenario in Scenario::all() {
+        let (name, shows) = (scenario.name(), scenario.shows());
+        text.push_str(&format!("scenario {name}: {shows}\n"));
     }
     for situation in Situation::ALL {
         text.push_str(&format!("situation: {situation}\n"));
@@ -206,21 +218,59 @@ fn list() -> u8 {
     0
 }
 
+/// What is said of a run of servers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Told {
+    /// Everything, as it happens.
+    Log,
+    /// What came of it, with the end of the log if it failed.
+    End,
+    /// What everyone came through.
+    Story,
+}
+
+/// Why a scenario cannot be run so.
+fn refusal(
+    scenario: Scenario,
+    network: NetworkKind,
+    clients: Option<u16>,
+    told: Told,
+) -> Option<String> {
+    let name = scenario.name();
+    if !scenario.can_be_on(network) {
+        return Some(format!(
+            "{name} cannot be run on this network: leave --network out"
+        ));
+    }
+    if clients.is_some() && scenario.clients().is_none() {
+        return Some(format!(
+            "{name} says itself who is there: leave --clients out"
+        ));
+    }
+    if told == Told::Story && !scenario.has_story() {
+        return Some(format!(
+            "{name} has no story: leave --story out, see list for those that do"
+        ));
+    }
+    None
+}
+
 /// Runs on a thread that has drawn nothing yet, in a process that runs nothing else.
 fn run_servers(
     seed: u64,
     scenario: Scenario,
-    clients: usize,
+    clients: Option<u16>,
     network: NetworkKind,
-    brief: bool,
+    told: Told,
     recordings: &Recordings,
 ) -> u8 {
+    let clients = clients.or(scenario.clients()).unwrap_or_default().into();
     let usual = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
         PANICKED.store(true, Ordering::Relaxed);
         usual(panic);
     }));
-    let tail = brief.then(|| Tail::new(TAIL_BYTES));
+    let tail = (told != Told::Log).then(|| Tail::new(TAIL_BYTES));
     let out: Box<dyn Write + Send> = match tail.clone() {
         Some(tail) => Box::new(tail),
         None => Box::new(BufWriter::with_capacity(1 << 16, io::stdout())),
@@ -245,8 +295,11 @@ fn run_servers(
             if ran.verdict.is_err() {
                 tell_end();
             }
-            let code = verdict(seed, &ran, brief);
-            if brief {
+            if told == Told::Story {
+                print(&ran.story);
+            }
+            let code = verdict(seed, scenario, network, &ran, told);
+            if told == Told::End {
                 let simulated_ms = u64::try_from(ran.took.as_millis()).unwrap_or(u64::MAX);
                 print(&format!("{}\n", swarm::sums(simulated_ms, &ran.situations)));
             }
@@ -289,15 +342,18 @@ fn look(tell: impl FnOnce(&mut dyn Write) -> io::Result<u8>) -> u8 {
     }
 }
 
-/// Says what the oracle found, and how to see it again; a swarm, which asks for brevity, says that itself.
-fn verdict(seed: u64, ran: &Ran, brief: bool) -> u8 {
+/// Says what the oracle found, and how to see it again; a swarm, which asks for the end only, says that itself.
+fn verdict(seed: u64, scenario: Scenario, network: NetworkKind, ran: &Ran, told: Told) -> u8 {
     let Err(violation) = &ran.verdict else {
         return 0;
     };
     let failure = Failure::from(violation.clone());
     print(&format!("seed {seed} {failure}\n"));
-    if !brief {
-        let again = swarm::reproduce(Level::Server, seed);
+    if told != Told::End {
+        let again = match scenario {
+            Scenario::Small | Scenario::Random => swarm::reproduce(Level::Server, seed),
+            Scenario::Named(script) => script.reproduce(network, seed),
+        };
         print(&format!("reproduce: {again}\n"));
     }
     failure.code()

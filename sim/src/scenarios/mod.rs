@@ -1,8 +1,12 @@
 //! Whole runs by name, each determined by its seed.
 
+mod named;
 pub mod plan;
 pub mod random;
+mod script;
 pub mod small;
+mod stage;
+mod store;
 
 use std::io;
 use std::time::Duration;
@@ -13,6 +17,8 @@ use crate::journal::Journal;
 use crate::oracle::{Guarantee, Situations, Verdict, Violation};
 use crate::redis::SandboxError;
 use crate::world::NodeError;
+
+pub use script::Script;
 
 /// Why a run could not be made.
 #[derive(Debug, thiserror::Error)]
@@ -52,6 +58,8 @@ pub struct Ran {
     pub verdict: Verdict,
     /// What came about.
     pub situations: Situations,
+    /// What everyone came through, if the scenario tells it.
+    pub story: String,
 }
 
 /// A named run.
@@ -61,11 +69,16 @@ pub enum Scenario {
     Small,
     /// A cluster under whatever the seed brings, watched by the oracle.
     Random,
+    /// A script, watched by the oracle.
+    Named(Script),
 }
 
 impl Scenario {
     /// All there are.
-    pub const ALL: [Self; 2] = [Self::Small, Self::Random];
+    pub fn all() -> impl Iterator<Item = Self> {
+        let named = Script::ALL.into_iter().map(Self::Named);
+        [Self::Small, Self::Random].into_iter().chain(named)
+    }
 
     /// What it is called.
     #[must_use]
@@ -73,25 +86,57 @@ impl Scenario {
         match self {
             Self::Small => "small",
             Self::Random => "random",
+            Self::Named(script) => script.name(),
+        }
+    }
+
+    /// What it shows, in one line.
+    #[must_use]
+    pub const fn shows(self) -> &'static str {
+        match self {
+            Self::Small => {
+                "one node on its own, clients of every kind and faults; without an oracle"
+            }
+            Self::Random => "a cluster under whatever the seed brings, and quiet after it",
+            Self::Named(script) => script.shows(),
         }
     }
 
     /// The one of this name.
     #[must_use]
     pub fn named(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|known| known.name() == name)
+        Self::all().find(|known| known.name() == name)
     }
 
-    /// How many clients there are unless someone says otherwise.
+    /// How many clients there are unless someone says otherwise; a script says itself who is there.
     #[must_use]
-    pub const fn clients(self) -> u16 {
+    pub const fn clients(self) -> Option<u16> {
         match self {
-            Self::Small => 20,
-            Self::Random => 50,
+            Self::Small => Some(20),
+            Self::Random => Some(50),
+            Self::Named(_) => None,
         }
     }
 
-    /// Runs it with this many clients on a network. The thread must not have been simulated before.
+    /// Whether it can be run on a network.
+    #[must_use]
+    pub fn can_be_on(self, network: NetworkKind) -> bool {
+        match self {
+            Self::Small => true,
+            // What it knows of disturbed ways is how the main network mends them.
+            Self::Random => network == NetworkKind::Stack,
+            Self::Named(script) => script.can_be_on(network),
+        }
+    }
+
+    /// Whether it tells what everyone came through.
+    #[must_use]
+    pub const fn has_story(self) -> bool {
+        matches!(self, Self::Named(_))
+    }
+
+    /// Runs it with this many clients, unless a script says who is there, on a network. The thread must not
+    /// have been simulated before.
     ///
     /// # Errors
     /// When it could not be run to its end.
@@ -107,8 +152,10 @@ impl Scenario {
                 took: small::run(seed, clients, on, journal)?,
                 verdict: Ok(()),
                 situations: Situations::default(),
+                story: String::new(),
             },
             Self::Random => random::run(seed, clients, on, journal)?,
+            Self::Named(script) => stage::run(script, seed, on, journal)?,
         };
         if let Err(facts) = journal.recordings().replay()
             && ran.verdict.is_ok()

@@ -148,11 +148,22 @@ impl<W: Network> World<W> {
 
     /// Puts a publisher on a host.
     pub fn add_publisher(&mut self, host: HostId, publishing: Publishing) -> Feed {
+        let balancer = self.balancer.clone();
+        self.add_publisher_behind(host, publishing, balancer)
+    }
+
+    /// Puts a publisher on a host that is sent to nodes by a balancer of its own.
+    pub fn add_publisher_behind(
+        &mut self,
+        host: HostId,
+        publishing: Publishing,
+        balancer: Balancer,
+    ) -> Feed {
         let (publisher, feed) = Publisher::new(
             publishing,
             self.network.net(),
             self.journal.clone(),
-            self.balancer.clone(),
+            balancer,
         );
         self.network.spawn(host, publisher.run());
         feed

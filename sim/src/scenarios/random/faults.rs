@@ -5,13 +5,13 @@ use std::time::Duration;
 use rand::RngExt as _;
 
 use super::plan::{Fault, FaultKind};
-use super::{Act, Random, store};
+use super::{Act, Random};
 use crate::client::Command;
 use crate::judge::Link;
 use crate::net::{HostId, Latency, Network};
 use crate::oracle::{Situation, User, Verdict};
 use crate::redis::{Loss, Redis, WriteRefusal};
-use crate::scenarios::RunError;
+use crate::scenarios::{RunError, store};
 use crate::world::{NodeId, World};
 
 /// How long after the way to Redis is open again what was lost is still to be sent again.

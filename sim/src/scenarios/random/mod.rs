@@ -25,6 +25,7 @@ use crate::observation::{Observation as Saw, Reason};
 use crate::oracle::Verdict;
 use crate::publisher::{Feed, Publishing};
 use crate::redis::{Redis, Settings};
+use crate::scenarios::store::listen;
 use crate::scenarios::{NetworkKind, Ran, RunError};
 use crate::world::{NodeId, NodeSettings, World};
 
@@ -124,7 +125,7 @@ impl<W: Network> Random<W> {
             ..Settings::default()
         })?;
         let redis_host = world.add_host("redis")?;
-        store::listen(&redis, &journal, plan.lease_ms());
+        listen(&redis, &journal, plan.lease_ms());
         let served = redis.clone();
         world.serve(redis_host, 6379, move |stream| {
             let redis = served.clone();
@@ -204,6 +205,7 @@ impl<W: Network> Random<W> {
             took: self.world.now(),
             verdict,
             situations: self.judge.situations().clone(),
+            story: String::new(),
         })
     }
 
