@@ -29,4 +29,4 @@ pub mod world;
 
 pub use http_client::PORT;
 pub use tracing_lines::JournalSubscriber;
-pub use tradewire_sim_engines::{command, engines, oracle, shrink, swarm};
+pub use tradewire_sim_engines::{command, engines, oracle, report, shrink, swarm};

@@ -86,6 +86,8 @@ enum Command {
     Replay(ReplayArguments),
     /// Show what a node recorded, a step a line.
     Show(ShowArguments),
+    /// Make a page of one run of bare engines, to step through it in a browser.
+    Report(command::Report),
     /// Make a failing run of bare engines as small as it can be.
     Shrink(command::Shrink),
     /// Run many seeds and stop at the first that fails.
@@ -186,6 +188,7 @@ fn main() -> ExitCode {
         }
         Command::Replay(arguments) => look(|out| trace::replay(&arguments, out)),
         Command::Show(arguments) => look(|out| trace::show(&arguments, out)),
+        Command::Report(report) => report.run(),
         Command::Shrink(shrink) => shrink.run(),
         Command::Swarm { level, seeds, jobs } => {
             let level = Level::from(level);

@@ -1,4 +1,4 @@
-//! What can be done with one run of bare engines from a command line: tell it, shrink it.
+//! What can be done with one run of bare engines from a command line: tell it, shrink it, make a page of it.
 //!
 //! Both binaries offer these. Nothing here decides anything about a run.
 
@@ -9,8 +9,9 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use crate::engines::{Script, ScriptError, Story};
+use crate::report::{self, Recording};
 use crate::shrink::{self, ShrinkError, Shrunk};
-use crate::swarm;
+use crate::swarm::{self, Failure};
 
 /// A run could not be made.
 const NOT_RUN: u8 = 2;
@@ -53,13 +54,23 @@ pub struct Shrink {
     out: Option<PathBuf>,
 }
 
+/// Make a page of one run, to step through it in a browser.
+#[derive(Clone, Debug, Args)]
+pub struct Report {
+    #[command(flatten)]
+    which: Which,
+    /// Where the page is written
+    #[arg(long, value_name = "FILE")]
+    out: PathBuf,
+}
+
 #[derive(Debug, thiserror::Error)]
 enum CommandError {
     #[error("{path}: {error}", path = path.display())]
     File { path: PathBuf, error: io::Error },
     #[error("{path}: {error}", path = path.display())]
     Script { path: PathBuf, error: ScriptError },
-    #[error("the smallest run cannot be written down: {0}")]
+    #[error("the run cannot be written down: {0}")]
     Written(#[from] serde_json::Error),
     #[error(transparent)]
     Shrunk(#[from] ShrinkError),
@@ -164,6 +175,38 @@ impl Shrink {
             shrunk.before, shrunk.after, shrunk.tries
         ));
         Ok(shrunk)
+    }
+}
+
+impl Report {
+    /// Does it, and gives the exit code: that of the run.
+    #[must_use]
+    pub fn run(&self) -> u8 {
+        match self.page() {
+            Ok(code) => code,
+            Err(error) => fail(&error),
+        }
+    }
+
+    fn page(&self) -> Result<u8, CommandError> {
+        let script = self.which.script()?;
+        let (words, mut recording) = (script.words.clone(), Recording::default());
+        let (verdict, outcome) = swarm::run_engines(script, Story::recorded(&mut recording));
+        let code = verdict.as_ref().err().map_or(0, Failure::code);
+        let lasts = outcome.map_or_else(|| recording.last(), |outcome| outcome.simulated_ms);
+        let which = match &self.which {
+            Which {
+                script: Some(path), ..
+            } => format!("--script {}", path.display()),
+            Which { seed, .. } => format!("--level engine --seed {}", seed.unwrap_or_default()),
+        };
+        let again = format!("{AGAIN} {which} --frames");
+        let page = report::page(recording, &words, &again, verdict, lasts)?;
+        std::fs::write(&self.out, page).map_err(|error| CommandError::File {
+            path: self.out.clone(),
+            error,
+        })?;
+        Ok(code)
     }
 }
 

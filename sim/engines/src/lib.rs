@@ -8,5 +8,6 @@
 pub mod command;
 pub mod engines;
 pub mod oracle;
+pub mod report;
 pub mod shrink;
 pub mod swarm;

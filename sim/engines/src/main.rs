@@ -39,6 +39,8 @@ struct Swarm {
 enum Command {
     /// Tell one run
     Run(command::Run),
+    /// Make a page of one run, to step through it in a browser
+    Report(command::Report),
     /// Make a failing run as small as it can be
     Shrink(command::Shrink),
 }
@@ -49,6 +51,10 @@ fn main() -> ExitCode {
             command: Some(Command::Run(run)),
             ..
         } => run.run(),
+        Arguments {
+            command: Some(Command::Report(report)),
+            ..
+        } => report.run(),
         Arguments {
             command: Some(Command::Shrink(shrink)),
             ..

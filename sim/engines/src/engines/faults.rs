@@ -66,7 +66,7 @@ impl World<'_> {
             self.at(next.at, Event::Act(number + 1));
         }
         if self.story.is_told() {
-            self.story.tell(self.now, format_args!("== {does:?}"));
+            self.story.act(self.now, &does);
         }
         let place = does.place().and_then(|name| self.place_named(name));
         let tabs = does.tabs().iter().filter_map(|name| self.tab_named(*name));

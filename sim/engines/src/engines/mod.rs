@@ -14,6 +14,7 @@
 mod agenda;
 mod bus;
 mod contact;
+mod decisions;
 mod faults;
 mod names;
 mod node;
@@ -27,6 +28,7 @@ mod story;
 mod strays;
 mod tabs;
 mod wires;
+mod words;
 mod world;
 
 use core::time::Duration;

@@ -132,6 +132,7 @@ impl World<'_> {
             draining: false,
             drained: false,
         }));
+        self.story.starts(self.places[place].name, node);
         self.see(&Observation::NodeStarted(node))?;
         self.tell_fault(place)?;
         self.at(self.now, Event::Reconnect(place, node, 0));
@@ -171,8 +172,8 @@ impl World<'_> {
             && verdict.is_ok()
         {
             if self.story.tells_frames() {
-                self.story
-                    .tell(self.now, format_args!("{} < {input:?}", life.node));
+                let seated = |id| life.seated(id);
+                self.story.input(self.now, life.node, &input, &seated);
             }
             effects.clear();
             self.inputs += 1;
@@ -180,8 +181,14 @@ impl World<'_> {
             let (list, recipients) = effects.drain();
             for effect in list {
                 if self.story.tells_frames() {
-                    self.story
-                        .tell(self.now, format_args!("{} > {effect:?}", life.node));
+                    let recipients = if let Effect::Deliver { recipients, .. } = effect {
+                        effects.recipients(recipients)
+                    } else {
+                        &[]
+                    };
+                    let seated = |id| life.seated(id);
+                    let decision = (effect, recipients);
+                    self.story.effect(self.now, life.node, decision, &seated);
                 }
                 verdict = self.perform(place, &mut life, effect, recipients);
                 if verdict.is_err() {

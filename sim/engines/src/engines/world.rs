@@ -218,7 +218,7 @@ impl<'a> World<'a> {
 
     pub(super) fn see(&mut self, observation: &Observation) -> Verdict {
         if self.story.is_told() {
-            self.story.tell(self.now, format_args!("{observation:?}"));
+            self.story.seen(self.now, observation);
         }
         self.oracle.observe(self.now, observation)
     }

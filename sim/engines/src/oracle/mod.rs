@@ -27,6 +27,7 @@ mod liveness;
 mod observation;
 mod sessions;
 mod situations;
+mod words;
 
 pub use facts::{ConnFacts, Entry, Facts, ItemFacts, NodeFacts, Promises};
 pub use observation::{

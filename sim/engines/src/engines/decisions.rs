@@ -1,0 +1,289 @@
+//! What an engine is told and what it decides, in words, with connections under the names that the
+//! simulation has for them.
+
+use tradewire_engine::bus::BusRequest;
+use tradewire_engine::effect::{Control, Message, Note, PublishOutcome};
+use tradewire_engine::event::{Publish, Target};
+use tradewire_engine::ids::ConnId;
+use tradewire_engine::parse::ClientEvent;
+use tradewire_engine::reason::ClientError;
+use tradewire_engine::{Effect, Input};
+
+use crate::oracle::Conn;
+
+/// How much of a line is kept.
+const LINE_MAX: usize = 400;
+
+/// Who sits where.
+pub(super) type Seated<'a> = &'a dyn Fn(ConnId) -> Option<Conn>;
+
+fn name(conn: ConnId, seated: Seated<'_>) -> String {
+    seated(conn).map_or_else(|| format!("seat {conn}"), |conn| conn.to_string())
+}
+
+fn names(conns: &[ConnId], seated: Seated<'_>) -> String {
+    let names: Vec<String> = conns.iter().map(|conn| name(*conn, seated)).collect();
+    names.join(", ")
+}
+
+fn clipped(mut line: String) -> String {
+    if line.len() > LINE_MAX {
+        let end = (0..=LINE_MAX).rev().find(|at| line.is_char_boundary(*at));
+        line.truncate(end.unwrap_or(0));
+        line.push('…');
+    }
+    line
+}
+
+fn published(items: &[Publish]) -> String {
+    let items = items.iter().map(|item| {
+        let to = match &item.target {
+            Target::State(topic) => format!("{topic:?}"),
+            Target::Log { user, .. } => format!("trade({user})"),
+        };
+        format!("{to} {}", item.payload.text())
+    });
+    items.collect::<Vec<_>>().join(", ")
+}
+
+/// What it is told.
+pub(super) fn told(input: &Input, seated: Seated<'_>) -> String {
+    let of = |conn: &ConnId| name(*conn, seated);
+    clipped(match input {
+        Input::BusLost => "the bus cannot be used".to_owned(),
+        Input::BusReached => "the bus can be used".to_owned(),
+        Input::Closed { conn } => format!("{}: the transport is gone", of(conn)),
+        Input::Connected { conn } => format!("{}: CONNECT was answered", of(conn)),
+        Input::ConnectRequested { conn, auth, .. } => {
+            format!("{} sends CONNECT: {auth:?}", of(conn))
+        }
+        Input::Disconnected { conn } => format!("{} has left", of(conn)),
+        Input::DrainHurried => "a second signal: leave at once".to_owned(),
+        Input::DrainStarted { .. } => "a signal: leave".to_owned(),
+        Input::Emitted { items, .. } => format!("an emitter sends {}", published(items)),
+        Input::HandshakeStarted { conn } => format!("{} shakes hands", of(conn)),
+        Input::OutboxMeasured { conn, pending } => {
+            format!(
+                "{}: {} bytes in {} packets are pending",
+                of(conn),
+                pending.bytes,
+                pending.packets
+            )
+        }
+        Input::Published { request, items, .. } => {
+            format!("publish {request:?}: {}", published(items))
+        }
+        Input::Received { conn, event, .. } => {
+            let event = match event {
+                ClientEvent::SubscribePortfolio => "subscribe:portfolio".to_owned(),
+                ClientEvent::SubscribeTrades => "subscribe:trades".to_owned(),
+                ClientEvent::SubscribeWatchlist(symbols) => {
+                    format!("subscribe:watchlist {symbols:?}")
+                }
+                ClientEvent::Unknown => "an unknown event".to_owned(),
+                ClientEvent::UnsubscribeWatchlist(symbols) => {
+                    format!("unsubscribe:watchlist {symbols:?}")
+                }
+            };
+            format!("{} sends {event}", of(conn))
+        }
+        Input::StateMissed => "values were missed on their way here".to_owned(),
+        Input::TransportFailed { conn, fault } => {
+            format!("{}: its transport is {fault:?}", of(conn))
+        }
+        Input::Woke => "a deadline has come".to_owned(),
+        Input::Appended { .. }
+        | Input::Charged { .. }
+        | Input::Claimed { .. }
+        | Input::Fetched { .. }
+        | Input::Led { .. }
+        | Input::LogArrived { .. }
+        | Input::LogGap { .. }
+        | Input::LogLoaded { .. }
+        | Input::OutboxesMeasured { .. }
+        | Input::SessionLookedUp { .. }
+        | Input::SessionsChecked { .. }
+        | Input::Shared { .. }
+        | Input::SlotsLost { .. }
+        | Input::StateArrived { .. } => format!("{input:?}"),
+    })
+}
+
+/// What it decides.
+pub(super) fn decided(effect: &Effect, recipients: &[ConnId], seated: Seated<'_>) -> String {
+    let of = |conn: &ConnId| name(*conn, seated);
+    clipped(match effect {
+        Effect::Acknowledge { conn, answer, .. } => {
+            format!("acknowledge to {}: {}", of(conn), control(answer))
+        }
+        Effect::Admit { conn } => format!("let {} in", of(conn)),
+        Effect::AllowHandshake { conn } => format!("let {} shake hands", of(conn)),
+        Effect::AnswerPublish { request, outcome } => {
+            let outcome = match outcome {
+                PublishOutcome::Accepted {
+                    degraded: false, ..
+                } => "202",
+                PublishOutcome::Accepted { degraded: true, .. } => "202, degraded",
+                PublishOutcome::Draining => "503, leaving",
+                PublishOutcome::Unavailable { .. } => {
+                    "503, the bus is away: try again with these ids"
+                }
+            };
+            format!("answer publish {request:?}: {outcome}")
+        }
+        Effect::Bus(request) => format!("ask the bus: {}", asked(request)),
+        Effect::CheckSessions { sessions, .. } => format!("are these sessions there: {sessions:?}"),
+        Effect::Close { conn, reason, .. } => format!("close {}: {}", of(conn), reason.name()),
+        Effect::Deliver { message, .. } => {
+            let what = match message {
+                Message::Log { id, payload, .. } => format!("trade {} {}", id, payload.text()),
+                Message::State { topic, payload } => format!("{topic:?} {}", payload.text()),
+            };
+            format!("deliver {what} to {}", names(recipients, seated))
+        }
+        Effect::Disconnect { conn } => format!("send DISCONNECT to {}", of(conn)),
+        Effect::Drained => "everyone is gone: exit".to_owned(),
+        Effect::LookUpSession { session, .. } => format!("look up session {session:?}"),
+        Effect::Measure { conn } => format!("measure what is pending to {}", of(conn)),
+        Effect::MeasureAll => "measure what is pending to all".to_owned(),
+        Effect::Note(note) => format!("note: {}", noted(note, seated)),
+        Effect::Refuse { conn, reason } => format!("refuse {}: {reason:?}", of(conn)),
+        Effect::RefuseHandshake { conn, reason } => format!("503 to {}: {reason:?}", of(conn)),
+        Effect::Release { conn } => format!("forget {}", of(conn)),
+        Effect::Send {
+            conn,
+            control: what,
+        } => format!("send {} {}", of(conn), control(what)),
+        Effect::Watch { conn, at_most } => {
+            format!(
+                "tell when at most {} bytes are pending to {}",
+                at_most.bytes,
+                of(conn)
+            )
+        }
+    })
+}
+
+fn asked(request: &BusRequest) -> String {
+    match request {
+        BusRequest::Append { entries, .. } => {
+            let entries = entries
+                .iter()
+                .map(|entry| format!("{} of {}", entry.payload.text(), entry.user));
+            format!("log {}", entries.collect::<Vec<_>>().join(", "))
+        }
+        BusRequest::Charge { user, call, .. } => format!("count a call of {user} for {call:?}"),
+        BusRequest::Claim {
+            user,
+            slot,
+            replaces,
+            ..
+        } => match replaces {
+            Some(other) => format!("slot {slot} of {user}, in place of {other}"),
+            None => format!("slot {slot} of {user}"),
+        },
+        BusRequest::Fetch { topics, .. } => format!("values of {topics:?}"),
+        BusRequest::Lead { .. } => "the lease for emitter messages".to_owned(),
+        BusRequest::Listen { on: true } => "tell what emitters send".to_owned(),
+        BusRequest::Listen { on: false } => "tell no more what emitters send".to_owned(),
+        BusRequest::Probe => "anything".to_owned(),
+        BusRequest::Release { user, slot } => format!("give slot {slot} of {user} back"),
+        BusRequest::Renew { users } => format!("hold on to the slots of {} users", users.len()),
+        BusRequest::Share { values, .. } => {
+            let values = values
+                .iter()
+                .map(|value| format!("{:?} {}", value.topic, value.payload.text()));
+            format!("set {}", values.collect::<Vec<_>>().join(", "))
+        }
+    }
+}
+
+fn control(control: &Control) -> String {
+    match control {
+        Control::Error(error) => match error {
+            ClientError::RateLimited { call, .. } => format!("error: too many calls for {call:?}"),
+            ClientError::InvalidSubscriptions
+            | ClientError::InvalidSymbols
+            | ClientError::SessionExpired
+            | ClientError::TooManyConnections { .. }
+            | ClientError::TooManyEvents
+            | ClientError::UnknownEvent => format!("error: {error:?}"),
+        },
+        Control::Resumed {
+            recovered,
+            replayed,
+            ..
+        } => {
+            format!("resume recovered:{recovered} replayed:{replayed}")
+        }
+        Control::Shutdown {
+            reconnect_in_ms, ..
+        } => {
+            format!("server:shutdown reconnectInMs:{reconnect_in_ms}")
+        }
+        Control::Subscribed { call, symbols } => {
+            format!("subscription:confirmed {call:?} {symbols:?}")
+        }
+        Control::Unsubscribed { symbols } => format!("unsubscription:confirmed {symbols:?}"),
+    }
+}
+
+fn noted(note: &Note, seated: Seated<'_>) -> String {
+    let of = |conn: &ConnId| name(*conn, seated);
+    match note {
+        Note::Admitted { conn, user } => format!("{} of {user} is in", of(conn)),
+        Note::BusLost => "the bus is away; this node goes on by itself".to_owned(),
+        Note::BusReached { away } => format!("the bus is back after {} ms", away.as_millis()),
+        Note::Closing { conn, reason, .. } => format!("{} is closed: {}", of(conn), reason.name()),
+        Note::Congested { conn, pending } => {
+            format!(
+                "{} is congested, {} bytes are pending",
+                of(conn),
+                pending.bytes
+            )
+        }
+        Note::Conflated { conn, topic } => {
+            format!(
+                "{} gets only the newest {topic:?}: it is congested",
+                of(conn)
+            )
+        }
+        Note::Disconnected { conn, user } => format!("{} of {user} is gone", of(conn)),
+        Note::EmittedLost { items } => format!("{items} items of an emitter are dropped"),
+        Note::Draining { told } => format!("leaving; {told} clients are told"),
+        Note::HandedOver { values } => format!("{values} values that were held are with the bus"),
+        Note::HandshakeRefused { reason } => format!("a handshake is refused: {reason:?}"),
+        Note::Held { topic } => format!("{topic:?} is held for the bus"),
+        Note::IdleUserForgotten => "the user gone longest is forgotten".to_owned(),
+        Note::Intake { on: true } => "takes in emitter messages".to_owned(),
+        Note::Intake { on: false } => "takes in no more emitter messages".to_owned(),
+        Note::LogGap { cause, told } => {
+            format!("trades are missing ({cause:?}); {told} clients are told")
+        }
+        Note::RateLimited { conn, user, call } => {
+            format!("{} of {user} asks too often for {call:?}", of(conn))
+        }
+        Note::Refused { conn, reason } => format!("{} is refused: {reason:?}", of(conn)),
+        Note::RequestTimedOut { request, asked } => {
+            format!("{asked:?} did not answer {request:?} in time")
+        }
+        Note::Resumed {
+            conn,
+            recovered,
+            replayed,
+        } => {
+            format!(
+                "{} resumed, recovered:{recovered}, {replayed} sent again",
+                of(conn)
+            )
+        }
+        Note::SessionGone { conn, user } => format!("the session of {} ({user}) is gone", of(conn)),
+        Note::SlotLost { conn, user, loss } => {
+            format!("{} of {user} loses its slot: {loss:?}", of(conn))
+        }
+        Note::StaleState { topic } => {
+            format!("a value of {topic:?} is older than what is held: dropped")
+        }
+        Note::Uncongested { conn } => format!("{} keeps up again", of(conn)),
+    }
+}
