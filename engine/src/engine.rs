@@ -344,7 +344,7 @@ impl Engine {
             symbols: count(self.symbols.len()),
             congested: self.crowd.congested,
             pending_bytes: self.crowd.pending_bytes,
-            history_events: self.history.len() as u64,
+            history_events: self.history.len(),
             history_bytes: self.history.bytes(),
             publishes: count(self.publishes.len()),
             held: count(self.held.len()),

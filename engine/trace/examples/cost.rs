@@ -2,6 +2,12 @@
 //!
 //! The engine is given the same inputs with and without an encoder beside it, in turns.
 
+#![expect(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "this measures, and is no part of the engine"
+)]
+
 use std::error::Error;
 use std::hint::black_box;
 use std::io::Write as _;
@@ -33,7 +39,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         let mut encoder = Recorder::default();
         beside = beside.min(run(&bytes, steps.clone(), Some(&mut encoder))?);
         size = encoder.bytes;
-        let begun = now();
+        let begun = Instant::now();
         Replay::open(&bytes)?.run()?;
         replayed = replayed.min(begun.elapsed());
     }
@@ -49,7 +55,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         count / replayed.as_secs_f64(),
     )?;
     let engine = Replay::open(&bytes)?.engine().clone();
-    let begun = now();
+    let begun = Instant::now();
     black_box(engine.clone());
     writeln!(
         std::io::stdout(),
@@ -57,15 +63,6 @@ fn main() -> Result<(), Box<dyn Error>> {
         begun.elapsed()
     )?;
     Ok(())
-}
-
-#[expect(
-    clippy::disallowed_methods,
-    clippy::disallowed_types,
-    reason = "this measures, and is no part of the engine"
-)]
-fn now() -> Instant {
-    Instant::now()
 }
 
 struct Recorder {
@@ -89,7 +86,7 @@ fn run(
 ) -> Result<Duration, Box<dyn Error>> {
     let mut engine = Replay::open(bytes)?.engine().clone();
     let mut effects = Effects::new();
-    let begun = now();
+    let begun = Instant::now();
     for Step { now, input, .. } in steps {
         effects.clear();
         if let Some(recorder) = &mut recorder {

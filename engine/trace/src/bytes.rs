@@ -29,25 +29,46 @@ impl Flavor for Appended<'_> {
     }
 }
 
+/// How much is gathered before it is hashed: most of what is written is a byte or two.
+const GATHERED: usize = 4_096;
+
 /// Keeps nothing of what is written but its hash.
 #[derive(Default)]
-struct Hashed(Xxh3);
+struct Hashed {
+    hash: Xxh3,
+    gathered: Vec<u8>,
+}
 
 impl Flavor for Hashed {
     type Output = u64;
 
     fn try_extend(&mut self, data: &[u8]) -> postcard::Result<()> {
-        self.0.update(data);
+        self.gathered.extend_from_slice(data);
+        self.hash_gathered(GATHERED);
         Ok(())
     }
 
+    #[inline]
     fn try_push(&mut self, data: u8) -> postcard::Result<()> {
-        self.0.update(&[data]);
+        self.gathered.push(data);
+        self.hash_gathered(GATHERED);
         Ok(())
     }
 
-    fn finalize(self) -> postcard::Result<u64> {
-        Ok(self.0.digest())
+    fn finalize(mut self) -> postcard::Result<u64> {
+        self.hash_gathered(0);
+        Ok(self.hash.digest())
+    }
+}
+
+impl Hashed {
+    /// Hashes what was gathered, if it is this much.
+    #[inline]
+    fn hash_gathered(&mut self, at_least: usize) {
+        if self.gathered.len() >= at_least {
+            self.hash.update(&self.gathered);
+            self.gathered.clear();
+        }
     }
 }
 
