@@ -7,6 +7,8 @@
 
 mod files;
 mod ring;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 use std::time::Duration;
