@@ -18,6 +18,32 @@ fn a_wrong_call_is_told_apart_from_a_finding() {
         &["swarm", "--seeds", "x"],
         &["run"],
         &["run", "--seed", "-1"],
+        &["run", "--seed", "1", "--scenario", "nothing"],
+        &["run", "--seed", "1", "--scenario", "small", "--story"],
+        &[
+            "run",
+            "--seed",
+            "1",
+            "--scenario",
+            "partition",
+            "--clients=3",
+        ],
+        &[
+            "run",
+            "--seed",
+            "1",
+            "--scenario",
+            "random",
+            "--network=turmoil",
+        ],
+        &[
+            "run",
+            "--seed",
+            "1",
+            "--scenario",
+            "slow-client",
+            "--network=turmoil",
+        ],
     ] {
         assert_eq!(sim(args).status.code(), Some(2), "{args:?}");
     }
