@@ -3,8 +3,9 @@
 
 use tradewire_engine::bus::BusRequest;
 use tradewire_engine::effect::{Control, Message, Note, PublishOutcome};
-use tradewire_engine::event::{Publish, Target};
+use tradewire_engine::event::{LogEntry, Publish, StateValue, Target};
 use tradewire_engine::ids::ConnId;
+use tradewire_engine::input::{BusOutcome, GapCause};
 use tradewire_engine::parse::ClientEvent;
 use tradewire_engine::reason::ClientError;
 use tradewire_engine::{Effect, Input};
@@ -44,6 +45,19 @@ fn published(items: &[Publish]) -> String {
         format!("{to} {}", item.payload.text())
     });
     items.collect::<Vec<_>>().join(", ")
+}
+
+fn arrived(values: &[StateValue]) -> String {
+    let values = values.iter();
+    let values = values.map(|value| format!("{:?} {}", value.topic, value.payload.text()));
+    values.collect::<Vec<_>>().join(", ")
+}
+
+fn logged(entries: &[LogEntry]) -> String {
+    let entries = entries.iter();
+    let entries =
+        entries.map(|entry| format!("{} of {} {}", entry.id, entry.user, entry.payload.text()));
+    entries.collect::<Vec<_>>().join(", ")
 }
 
 /// What it is told.
@@ -92,20 +106,51 @@ pub(super) fn told(input: &Input, seated: Seated<'_>) -> String {
             format!("{}: its transport is {fault:?}", of(conn))
         }
         Input::Woke => "a deadline has come".to_owned(),
-        Input::Appended { .. }
-        | Input::Charged { .. }
-        | Input::Claimed { .. }
-        | Input::Fetched { .. }
-        | Input::Led { .. }
-        | Input::LogArrived { .. }
-        | Input::LogGap { .. }
-        | Input::LogLoaded { .. }
-        | Input::OutboxesMeasured { .. }
-        | Input::SessionLookedUp { .. }
-        | Input::SessionsChecked { .. }
-        | Input::Shared { .. }
-        | Input::SlotsLost { .. }
-        | Input::StateArrived { .. } => format!("{input:?}"),
+        Input::Appended { request, outcome } | Input::Shared { request, outcome } => {
+            let outcome = match outcome {
+                BusOutcome::Done => "has done",
+                BusOutcome::Failed => "has not done, or nobody knows,",
+            };
+            format!("the bus {outcome} {request:?}")
+        }
+        Input::Charged { request, verdict } => {
+            format!("the bus says to the call of {request:?}: {verdict:?}")
+        }
+        Input::Claimed { request, verdict } => {
+            format!("the bus says to the slot of {request:?}: {verdict:?}")
+        }
+        Input::Fetched { request, values } => match values {
+            Some(values) => format!("current values for {request:?}: {}", arrived(values)),
+            None => format!("the bus does not answer {request:?}"),
+        },
+        Input::Led { held, .. } => match held {
+            Some(true) => "this node has the lease for emitter messages".to_owned(),
+            Some(false) => "another has the lease for emitter messages".to_owned(),
+            None => "who has the lease for emitter messages is not known".to_owned(),
+        },
+        Input::LogArrived { entries } => format!("trades arrive: {}", logged(entries)),
+        Input::LogLoaded { entries } => format!("trades of before: {}", logged(entries)),
+        Input::LogGap { cause } => match cause {
+            GapCause::DataLoss => "trades are missing: the bus lost its data".to_owned(),
+            GapCause::Trimmed => "trades are missing: the log was trimmed".to_owned(),
+        },
+        Input::OutboxesMeasured { pending } => {
+            let pending = pending.iter();
+            let pending =
+                pending.map(|(conn, pending)| format!("{} {} bytes", of(conn), pending.bytes));
+            format!("pending: {}", pending.collect::<Vec<_>>().join(", "))
+        }
+        Input::SessionLookedUp { verdict, .. } => format!("the session looked up is {verdict:?}"),
+        Input::SessionsChecked { present, .. } => match present {
+            Some(present) => format!("sessions that are there: {present:?}"),
+            None => "sessions could not be checked".to_owned(),
+        },
+        Input::SlotsLost { slots } => {
+            let slots = slots.iter();
+            let slots = slots.map(|(user, slot, loss)| format!("{slot} of {user}, {loss:?}"));
+            format!("slots are lost: {}", slots.collect::<Vec<_>>().join("; "))
+        }
+        Input::StateArrived { values, .. } => format!("values arrive: {}", arrived(values)),
     })
 }
 

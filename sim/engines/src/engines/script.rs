@@ -283,7 +283,8 @@ impl Script {
         Ok(script)
     }
 
-    fn check(&self) -> Result<(), String> {
+    /// Whether it is a run.
+    pub(crate) fn check(&self) -> Result<(), String> {
         let must = |holds: bool, words: &dyn Fn() -> String| {
             if holds { Ok(()) } else { Err(words()) }
         };

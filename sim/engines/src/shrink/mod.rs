@@ -12,7 +12,7 @@ mod split;
 
 pub use size::Size;
 
-use crate::engines::{Script, Story};
+use crate::engines::{Outcome, Script, Story};
 use crate::swarm::{self, Failure};
 
 /// Runs after which it is good enough.
@@ -46,7 +46,16 @@ pub enum ShrinkError {
 /// # Errors
 /// When the run does not fail.
 pub fn shrink(script: Script, tell: impl FnMut(&str)) -> Result<Shrunk, ShrinkError> {
-    let (verdict, outcome) = swarm::run_engines(script.clone(), Story::silent());
+    let judge = |script| swarm::run_engines(script, Story::silent());
+    shrink_by(script, judge, tell)
+}
+
+fn shrink_by(
+    script: Script,
+    judge: fn(Script) -> Judged,
+    tell: impl FnMut(&str),
+) -> Result<Shrunk, ShrinkError> {
+    let (verdict, outcome) = judge(script.clone());
     let Err(failure) = verdict else {
         return Err(ShrinkError::Kept);
     };
@@ -57,6 +66,7 @@ pub fn shrink(script: Script, tell: impl FnMut(&str)) -> Result<Shrunk, ShrinkEr
         failure,
         after: before,
         tries: 1,
+        judge,
         tell,
     };
     search.run();
@@ -70,6 +80,9 @@ pub fn shrink(script: Script, tell: impl FnMut(&str)) -> Result<Shrunk, ShrinkEr
     })
 }
 
+/// What a run came to.
+type Judged = (Result<(), Failure>, Option<Outcome>);
+
 /// The smallest run so far, and what may be taken from it.
 struct Search<T> {
     /// How it must fail.
@@ -78,6 +91,7 @@ struct Search<T> {
     failure: Failure,
     after: Size,
     tries: u64,
+    judge: fn(Script) -> Judged,
     tell: T,
 }
 
@@ -104,11 +118,11 @@ impl<T: FnMut(&str)> Search<T> {
 
     /// Keeps a smaller run if it fails in the same way.
     fn keep(&mut self, script: Script) -> bool {
-        if script == self.script || self.tries >= TRIES_MAX {
+        if script == self.script || self.tries >= TRIES_MAX || script.check().is_err() {
             return false;
         }
         self.tries += 1;
-        let (verdict, outcome) = swarm::run_engines(script.clone(), Story::silent());
+        let (verdict, outcome) = (self.judge)(script.clone());
         match verdict {
             Err(failure) if way(&failure) == self.way => {
                 self.after = Size::of(&script, &failure, outcome.as_ref());
@@ -146,7 +160,8 @@ fn way(failure: &Failure) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::oracle::{Guarantee, Violation};
+    use crate::engines::{Act, Does};
+    use crate::oracle::{Guarantee, Target, Topic, User, Violation};
 
     fn violated(facts: &str) -> Failure {
         Failure::Violated(Violation {
@@ -165,6 +180,60 @@ mod tests {
         assert_eq!(way(&one), way(&other));
         let third = violated("the bus took i4, which nobody published");
         assert_ne!(way(&one), way(&third));
+    }
+
+    /// As if what is published for u1 while place 0 is cut off were lost, if tab 2 is there.
+    fn judge(script: Script) -> Judged {
+        let mut cut = false;
+        let mut verdict = Ok(());
+        for act in &script.acts {
+            let mut items = act.does.items().iter();
+            cut |= matches!(
+                act.does,
+                Does::Cut {
+                    place: 0,
+                    ms: 1_000..
+                }
+            );
+            if cut && items.any(|item| item.to == Target::State(Topic::Portfolio(User(1)))) {
+                verdict = Err(violated(&format!("i{} went back", act.at)));
+                break;
+            }
+        }
+        if script.tabs.iter().all(|client| client.tab != 2) {
+            verdict = Ok(());
+        }
+        (verdict, None)
+    }
+
+    #[test]
+    fn what_a_failure_needs_stays_and_nothing_else() {
+        let mut script = Script::of_seed(3);
+        let cut = Does::Cut {
+            place: 0,
+            ms: 30_000,
+        };
+        script.acts.insert(0, Act { at: 10, does: cut });
+        let shrunk = shrink_by(script, judge, |_| {}).unwrap();
+        let Shrunk { script, after, .. } = &shrunk;
+        assert_eq!((after.acts, after.faults), (2, 1), "{:?}", script.acts);
+        assert!(matches!(
+            script.acts[0].does,
+            Does::Cut {
+                ms: 1_000..2_000,
+                ..
+            }
+        ));
+        assert_eq!(script.acts[1].does.items().len(), 1);
+        assert_eq!((after.tabs, after.places), (1, 1));
+        assert!(script.plan.unusual_limits().is_empty() && !script.plan.whims);
+        assert_eq!(script.acts[1].at, 0, "no time is left between them");
+        assert!(
+            shrunk.before.acts > 500 && shrunk.tries < 1_000,
+            "{shrunk:?}"
+        );
+        // What was written down is the same run.
+        assert_eq!(&Script::read(&script.write().unwrap()).unwrap(), script);
     }
 
     #[test]
