@@ -18,7 +18,7 @@ fn golden() -> Vec<PathBuf> {
 #[test]
 fn what_failed_once_does_not_again() {
     let paths = golden();
-    assert!(paths.len() >= 3, "{paths:?}");
+    assert!(!paths.is_empty());
     for path in paths {
         let script = Script::read(&fs::read_to_string(&path).unwrap()).unwrap();
         let outcome = engines::run(script, Story::silent());
