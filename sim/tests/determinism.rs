@@ -16,7 +16,14 @@ type Run = (&'static str, u64, &'static str, Option<u16>);
 fn logs<const N: usize>(runs: [Run; N]) -> [String; N] {
     let start = |(scenario, seed, network, clients): Run| {
         Command::new(env!("CARGO_BIN_EXE_tradewire-sim"))
-            .args(["run", "--scenario", scenario, "--network", network])
+            .args([
+                "run",
+                "--frames",
+                "--scenario",
+                scenario,
+                "--network",
+                network,
+            ])
             .args(["--seed", &seed.to_string()])
             .args(clients.map(|clients| format!("--clients={clients}")))
             .stdout(Stdio::piped())

@@ -89,7 +89,7 @@ fn a_masked_recording_begins_in_the_middle_without_texts_too() {
 
 #[test]
 fn one_changed_byte_is_caught_wherever_it_is() {
-    let bytes = recording(false, 4);
+    let bytes = recording(false, 1);
     for at in 0..bytes.len() {
         let mut changed = bytes.clone();
         changed[at] ^= 0x10;

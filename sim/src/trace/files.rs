@@ -18,6 +18,9 @@ pub(super) enum FilesError {
         /// Why not.
         error: io::Error,
     },
+    /// The path is a device or a pipe, which may never end.
+    #[error("{}: neither a file nor a directory", .0.display())]
+    Other(PathBuf),
     /// The directory has no segments.
     #[error("{}: no file in it ends with .trace", .0.display())]
     None(PathBuf),
@@ -29,8 +32,12 @@ pub(super) fn segments(path: &Path) -> Result<Vec<PathBuf>, FilesError> {
         path: path.to_owned(),
         error,
     };
-    if !fs::metadata(path).map_err(unreadable)?.is_dir() {
+    let kind = fs::metadata(path).map_err(unreadable)?;
+    if kind.is_file() {
         return Ok(vec![path.to_owned()]);
+    }
+    if !kind.is_dir() {
+        return Err(FilesError::Other(path.to_owned()));
     }
     let mut files = Vec::new();
     for entry in fs::read_dir(path).map_err(unreadable)? {

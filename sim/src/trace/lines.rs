@@ -1,10 +1,29 @@
-//! How segments and steps read: a line each.
+//! How segments and steps read: a line each. A trace is anyone's, so nothing in it reaches the terminal as a
+//! control character.
 
 use std::fmt::Write as _;
 
 use tradewire_engine::time::Timestamp;
 use tradewire_engine::{Effect, Effects, Input};
 use tradewire_trace::{Build, Ending, Trace};
+
+/// The same in one line.
+fn line_of(text: &str) -> String {
+    plain(text).replace('\n', "\\n")
+}
+
+/// The text with its control characters escaped, but for the ends of lines.
+pub(super) fn plain(text: &str) -> String {
+    let mut plain = String::with_capacity(text.len());
+    for char in text.chars() {
+        if char.is_control() && char != '\n' {
+            plain.extend(char.escape_default());
+        } else {
+            plain.push(char);
+        }
+    }
+    plain
+}
 
 /// What a segment says of itself.
 pub(super) fn segment(trace: &Trace<'_>) -> String {
@@ -36,7 +55,7 @@ pub(super) fn segment(trace: &Trace<'_>) -> String {
             trace.lost()
         );
     }
-    line
+    line_of(&line)
 }
 
 /// How a segment ends.
@@ -53,7 +72,7 @@ pub(super) fn ending(ending: Option<Ending>) -> String {
 
 /// What the engine is given.
 pub(super) fn input(seq: u64, now: Timestamp, input: &Input) -> String {
-    format!("#{seq} {now} {input:?}")
+    line_of(&format!("#{seq} {now} {input:?}"))
 }
 
 /// What it says.
@@ -73,5 +92,16 @@ pub(super) fn effects(effects: &Effects) -> String {
             write!(line, "{effect:?}")
         };
     }
-    line
+    line_of(&line)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_trace_holds_cannot_write_to_the_terminal_but_text() {
+        assert_eq!(line_of("a\u{1b}[2Jb\nc"), "a\\u{1b}[2Jb\\nc");
+        assert_eq!(plain("é\n\r"), "é\n\\r");
+    }
 }

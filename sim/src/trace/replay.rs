@@ -152,7 +152,7 @@ fn segment(
     if stopped {
         writeln!(out, "  stopped after #{last} at {now}, state {state:016x}")?;
         if arguments.dump_state {
-            writeln!(out, "{:#?}", replay.engine())?;
+            writeln!(out, "{}", lines::plain(&format!("{:#?}", replay.engine())))?;
         }
         return Ok(Outcome::Stopped);
     }
@@ -162,7 +162,7 @@ fn segment(
         "  #{first} to #{last}, at {now}, state {state:016x}; {ending}"
     )?;
     if arguments.dump_state {
-        writeln!(out, "{:#?}", replay.engine())?;
+        writeln!(out, "{}", lines::plain(&format!("{:#?}", replay.engine())))?;
     }
     done.reached = Some(Reached {
         life: replay.trace().header().config.instance,
