@@ -256,6 +256,9 @@ impl Judge {
     fn closing(&mut self, conn: Option<Conn>, reason: &str) -> Verdict {
         match reason {
             "slow_log" | "slow_time" => {
+                if let Some(conn) = conn.filter(|_| reason == "slow_time") {
+                    self.see(&Observation::TooSlow(conn))?;
+                }
                 self.reached(Situation::CongestedClosed);
                 self.unfit(conn)
             }

@@ -82,6 +82,7 @@ impl Plan {
             session_check_ms: millis(limits.session_check_every),
             outbox_bytes_max: limits.outbox_bytes_max,
             outbox_packets_max: limits.outbox_packets_max as usize,
+            congested_ms: millis(limits.congested_max),
             congested_log_max: limits.congested_log_events_max as usize,
             pending_bytes_max: limits.outbox_total_bytes_max,
             history_bytes_max: limits.history_bytes_max,

@@ -28,6 +28,8 @@ pub struct Promises {
     pub outbox_bytes_max: u64,
     /// Pending packets of one connection that are not congestion yet.
     pub outbox_packets_max: usize,
+    /// How long a connection may be congested.
+    pub congested_ms: u64,
     /// Log events that a congested connection is owed.
     pub congested_log_max: usize,
     /// Pending bytes of one node.
@@ -103,6 +105,8 @@ pub struct ConnFacts {
     pub stalled: bool,
     /// When it did not read last.
     pub stalled_at: Option<u64>,
+    /// When its server found it too slow last, or it sent too much.
+    pub unfit_at: Option<u64>,
     /// When its subscription was confirmed, by topic.
     pub subscribed: Vec<(Topic, u64)>,
     /// When its trades were.
@@ -122,8 +126,14 @@ impl ConnFacts {
 
     /// Whether it has read all the time since.
     #[must_use]
-    pub fn able_since(&self, at: u64) -> bool {
+    pub fn reads_since(&self, at: u64) -> bool {
         self.is_able() && self.stalled_at.is_none_or(|stalled| stalled < at)
+    }
+
+    /// Whether it has read all the time since, and fast enough for its server.
+    #[must_use]
+    pub fn able_since(&self, at: u64) -> bool {
+        self.reads_since(at) && self.unfit_at.is_none_or(|unfit| unfit < at)
     }
 
     /// Since when it is to be sent this topic; the market without asking.
@@ -387,7 +397,7 @@ impl Facts {
                 facts.stalled_at = Some(now);
             }),
             Observation::Took { item } => self.took(*item),
-            Observation::Unfit(conn) => self.with(*conn, |facts| facts.stalled_at = Some(now)),
+            Observation::Unfit(conn) => self.with(*conn, |facts| facts.unfit_at = Some(now)),
             Observation::Answered { .. }
             | Observation::Called { .. }
             | Observation::Memory { .. }
@@ -395,6 +405,7 @@ impl Facts {
             | Observation::Quiet { .. }
             | Observation::Session { .. }
             | Observation::Stray(_)
+            | Observation::TooSlow(_)
             | Observation::Unanswered(_) => {}
         }
     }
@@ -436,6 +447,7 @@ impl Facts {
             replaces: *replaces,
             stalled: false,
             stalled_at: None,
+            unfit_at: None,
             subscribed: Vec::new(),
             trades: None,
             values: Vec::new(),

@@ -194,7 +194,10 @@ impl Shutdown {
 /// Whether nothing else explains that it was closed, and it could have read one more packet.
 fn could_be_told(facts: &Facts, of: &ConnFacts, draining: u64) -> bool {
     let able = of.entered_at.is_some()
-        && of.stalled_at.is_none_or(|at| at + 30_000 < draining)
+        && of
+            .stalled_at
+            .max(of.unfit_at)
+            .is_none_or(|at| at + 30_000 < draining)
         && !of.stalled;
     let left_before = of.left_at.is_some_and(|at| at < draining);
     able && !of.replaced && !left_before && facts.now >= draining

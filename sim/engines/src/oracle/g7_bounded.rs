@@ -1,7 +1,7 @@
 //! G7: what a node keeps is bounded, per connection and in all, whatever anyone does.
 //!
 //! What a connection is owed is also judged from outside: a client of a healthy node that has read less
-//! of its log than the bounds allow to be pending and owed is to be closed.
+//! of its log than the bounds allow to be pending and owed is to be closed, and one that reads is not.
 
 use super::g2_log::Log;
 use super::{Conn, Facts, Observation, Target, Verdict, promised};
@@ -57,6 +57,17 @@ impl Bounded {
                     G7,
                     *pending_bytes <= max,
                     "{pending_bytes} bytes are pending at {node}, of {max} at most"
+                );
+                Ok(())
+            }
+            Observation::TooSlow(conn) => {
+                let congested_ms = promises.congested_ms * (1_000 - promises.skew_permille) / 1_000;
+                let since = facts.now.saturating_sub(congested_ms);
+                promised!(
+                    facts,
+                    G7,
+                    !facts.conn(*conn).is_some_and(|of| of.reads_since(since)),
+                    "{conn} was closed as congested for too long, and has read all the time"
                 );
                 Ok(())
             }

@@ -377,6 +377,8 @@ pub enum Observation {
     },
     /// A server sent something to a connection that it had ended.
     Stray(Conn),
+    /// A server closes a connection that was congested for too long.
+    TooSlow(Conn),
     /// The bus took a value: it is its topic's latest.
     Took {
         /// What it says.

@@ -261,6 +261,7 @@ impl Plan {
             outbox_bytes_max: bounds.outbox_bytes,
             // What the network holds is on its way, and counted nowhere.
             outbox_packets_max: bounds.outbox_packets + 2_000,
+            congested_ms: bounds.congested_ms,
             congested_log_max: bounds.congested_log,
             pending_bytes_max: bounds.pending_bytes,
             history_bytes_max: bounds.history_bytes,
