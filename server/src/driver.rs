@@ -33,6 +33,8 @@ pub(crate) struct Seat {
     pub(crate) link: Arc<Link>,
     /// The socket's id, once it sent CONNECT.
     pub(crate) sid: Option<Sid>,
+    /// How many of its CONNECTs were answered.
+    pub(crate) connects: u32,
     pub(crate) handshake: Option<oneshot::Sender<Result<Admitted, Unavailable>>>,
     pub(crate) connect: Option<oneshot::Sender<Result<(), Refusal>>>,
 }
@@ -93,6 +95,8 @@ pub(crate) struct Driver<C> {
     pub(crate) sender: Arc<Sender>,
     pub(crate) gate: Gate,
     pub(crate) polling: Arc<PollingSessions>,
+    /// Packets that may wait for one connection.
+    pub(crate) packets_max: usize,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) seats: Seats,
     pub(crate) publishes: BTreeMap<RequestId, oneshot::Sender<PublishOutcome>>,
@@ -117,6 +121,7 @@ pub(crate) struct Parts<C> {
     pub(crate) sender: Arc<Sender>,
     pub(crate) gate: Gate,
     pub(crate) polling: Arc<PollingSessions>,
+    pub(crate) packets_max: usize,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) notices: Notices,
     pub(crate) recorder: Option<Recorder<C>>,
@@ -132,6 +137,7 @@ impl<C: Clock> Driver<C> {
             sender,
             gate,
             polling,
+            packets_max,
             metrics,
             notices,
             recorder,
@@ -144,6 +150,7 @@ impl<C: Clock> Driver<C> {
             sender,
             gate,
             polling,
+            packets_max,
             metrics,
             seats: Seats::default(),
             publishes: BTreeMap::new(),
@@ -262,7 +269,12 @@ impl<C: Clock> Driver<C> {
     fn notice(&mut self, notice: Notice) {
         match notice {
             Notice::Closed(conn) => self.handle(Input::Closed { conn }),
-            Notice::Connected(conn) => self.handle(Input::Connected { conn }),
+            Notice::Connected(conn) => {
+                if let Some(seat) = self.seats.get_mut(conn) {
+                    seat.connects += 1;
+                }
+                self.handle(Input::Connected { conn });
+            }
             Notice::Disconnected(conn) => self.handle(Input::Disconnected { conn }),
             Notice::Failed(conn, fault) => self.handle(Input::TransportFailed { conn, fault }),
             Notice::Room(conn) => {
@@ -302,6 +314,7 @@ impl<C: Clock> Driver<C> {
                 let conn = self.seats.take(|conn| Seat {
                     link: Arc::new(Link::new(conn, notices)),
                     sid: None,
+                    connects: 0,
                     handshake: Some(reply),
                     connect: None,
                 });

@@ -10,6 +10,8 @@ use tradewire_engine::input::Pending;
 pub(crate) struct Frames {
     at: At,
     pub(crate) written: Pending,
+    /// How many CONNECT answers have been written.
+    pub(crate) connects: u32,
 }
 
 /// Where in the bytes the reader is.
@@ -44,6 +46,11 @@ const BLANK: &[u8; 4] = b"\r\n\r\n";
 const TEXT: u8 = 1;
 
 impl Frames {
+    /// Whether the bytes so far end with a whole frame.
+    pub(crate) fn is_between(&self) -> bool {
+        matches!(self.at, At::Opcode)
+    }
+
     pub(crate) fn read(&mut self, mut bytes: &[u8]) {
         while let Some((byte, rest)) = bytes.split_first() {
             if let At::Payload {
@@ -125,6 +132,8 @@ impl Frames {
             if text && is_counted(kind) {
                 self.written.bytes += length;
                 self.written.packets += 1;
+            } else if text && kind == CONNECTED {
+                self.connects += 1;
             }
         }
         bytes.get(read..).unwrap_or(&[])
@@ -142,6 +151,9 @@ fn payload(text: bool, length: u64) -> At {
         kind: [0; 2],
     }
 }
+
+/// How the answer to a CONNECT begins: a message (`4`) with a Socket.IO CONNECT (`0`).
+const CONNECTED: [u8; 2] = *b"40";
 
 /// Whether an Engine.IO packet that begins like this is one that the driver hands over: a message
 /// (`4`) with a Socket.IO EVENT (`2`) or ACK (`3`).
@@ -208,6 +220,8 @@ mod tests {
                 frames.read(part);
             }
             assert_eq!(frames.written, expected, "in pieces of {size}");
+            assert_eq!(frames.connects, 1);
+            assert!(frames.is_between());
         }
     }
 }

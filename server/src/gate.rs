@@ -162,6 +162,7 @@ impl Gate {
         };
         let response = self.forward(cut_down(request, Some(handshake))).await;
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+            link.queue().open();
             line.carry(&link);
             return response;
         }

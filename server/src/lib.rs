@@ -18,6 +18,7 @@ mod link;
 mod metrics;
 mod notes;
 mod perform;
+mod queue;
 pub mod recorder;
 mod redis;
 mod sessions;

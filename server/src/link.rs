@@ -13,6 +13,7 @@ use tokio::sync::{Notify, mpsc};
 use tradewire_engine::ids::ConnId;
 use tradewire_engine::input::{Pending, TransportFault};
 
+use crate::queue::FrameQueue;
 use crate::stream::Line;
 
 /// What the driver must not miss. A connection has at most one of each under way (it sends `Room` only
@@ -57,6 +58,7 @@ pub(crate) struct Link {
     posted: AtomicU64,
     sid: Mutex<Option<Sid>>,
     lines: Mutex<Vec<Weak<Line>>>,
+    queue: FrameQueue,
 }
 
 impl Link {
@@ -78,11 +80,17 @@ impl Link {
             posted: AtomicU64::new(0),
             sid: Mutex::new(None),
             lines: Mutex::default(),
+            queue: FrameQueue::default(),
         }
     }
 
     pub(crate) fn conn(&self) -> ConnId {
         self.conn
+    }
+
+    /// What goes to its websocket past socketioxide.
+    pub(crate) fn queue(&self) -> &FrameQueue {
+        &self.queue
     }
 
     /// Counts a packet of `bytes` as handed over; only the driver calls this.

@@ -34,8 +34,10 @@ fn main() -> ExitCode {
         Err(error) => return fail(&format_args!("tradewire: no runtime: {error}"), 1),
     };
     match command {
-        Command::Serve(config) => match runtime.block_on(serve(*config)) {
-            Ok(()) => ExitCode::SUCCESS,
+        // On a worker, where what the driver wakes is at hand, and not on a thread of its own.
+        Command::Serve(config) => match runtime.block_on(runtime.spawn(serve(*config))) {
+            Ok(Ok(())) => ExitCode::SUCCESS,
+            Ok(Err(error)) => fail(&format_args!("tradewire: {error}"), 1),
             Err(error) => fail(&format_args!("tradewire: {error}"), 1),
         },
         Command::Doctor(config) => runtime.block_on(examine(&config)),
@@ -57,15 +59,14 @@ fn fail(error: &dyn std::fmt::Display, code: u8) -> ExitCode {
     ExitCode::from(code)
 }
 
-async fn serve(config: Config) -> Result<(), Box<dyn std::error::Error>> {
+async fn serve(config: Config) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     raise_open_files();
-    let mut rng = rand::rng();
-    let seed = config.seed.unwrap_or_else(|| rng.random());
+    let seed = config.seed.unwrap_or_else(rand::random);
     // What tells this life from others is always drawn anew.
     let seeds = Seeds {
         engine: seed,
-        instance: rng.random(),
-        epoch: rng.random(),
+        instance: rand::random(),
+        epoch: rand::random(),
         demo: seed,
     };
     if config.production && config.frontend_origins.is_empty() {
@@ -75,7 +76,7 @@ async fn serve(config: Config) -> Result<(), Box<dyn std::error::Error>> {
         tracing::warn!("AUTH_MODE=trust: clients are believed who they say they are");
     }
     let publish_token = config.publish_token.clone().unwrap_or_else(|| {
-        let token = format!("{:032x}", rng.random::<u128>());
+        let token = format!("{:032x}", rand::random::<u128>());
         say(&format!(
             "PUBLISH_TOKEN is not set; for this run it is {token}"
         ));

@@ -14,23 +14,21 @@ use tradewire_engine::time::Timestamp;
 
 use crate::clock::Clock;
 use crate::driver::{Driver, Seat};
+use crate::queue::Frame;
 use crate::{notes, wire};
 
 /// The namespace that clients are in.
 const NAMESPACE: &str = "/";
-
-/// What a packet has on the wire before its array: Engine.IO's and Socket.IO's types.
-const TYPES: usize = 2;
 
 impl<C: Clock> Driver<C> {
     /// Does what one effect says.
     pub(crate) fn perform(&mut self, now: Timestamp, effect: &Effect, effects: &Effects) {
         match effect {
             Effect::Acknowledge { conn, ack, answer } => {
-                let array = wire::acknowledgement(answer);
-                let bytes = TYPES + ack.to_string().len() + array.len();
-                let packet = Packet::ack(NAMESPACE, Value::Str(array.into(), None), *ack);
-                self.send(*conn, packet, bytes);
+                let (array, ack) = (wire::acknowledgement(answer), *ack);
+                let frame = Frame::new(&["43", &ack.to_string(), &array]);
+                let packet = || Packet::ack(NAMESPACE, Value::Str(array.into(), None), ack);
+                self.send(*conn, &frame, packet);
             }
             Effect::Admit { conn } => {
                 if let Some(reply) = self
@@ -61,7 +59,11 @@ impl<C: Clock> Driver<C> {
                 self.sessions
                     .check(*request, sessions.clone(), &mut self.answers);
             }
-            Effect::Disconnect { conn } => self.send(*conn, Packet::disconnect(NAMESPACE), TYPES),
+            Effect::Disconnect { conn } => {
+                self.send(*conn, &Frame::new(&["41"]), || {
+                    Packet::disconnect(NAMESPACE)
+                });
+            }
             Effect::Drained => self.drained = true,
             Effect::LookUpSession { request, session } => {
                 self.sessions
@@ -145,30 +147,31 @@ impl<C: Clock> Driver<C> {
     }
 
     fn deliver(&mut self, message: &Message, recipients: &Range<u32>, effects: &Effects) {
-        let array = Str::from(wire::message(message));
-        let bytes = TYPES + array.len();
+        let array = wire::message(message);
+        let frame = Frame::new(&["42", &array]);
+        let array = Str::from(array);
         let recipients = effects.recipients(recipients);
         self.metrics.delivered(message, recipients.len());
         for conn in recipients {
-            let packet = Packet::event(NAMESPACE, Value::Str(array.clone(), None));
-            self.send(*conn, packet, bytes);
+            let packet = || Packet::event(NAMESPACE, Value::Str(array.clone(), None));
+            self.send(*conn, &frame, packet);
         }
     }
 
     fn control(&mut self, conn: ConnId, control: &Control) {
         let array = wire::control(control);
-        let bytes = TYPES + array.len();
-        self.send(
-            conn,
-            Packet::event(NAMESPACE, Value::Str(array.into(), None)),
-            bytes,
-        );
+        let frame = Frame::new(&["42", &array]);
+        let packet = || Packet::event(NAMESPACE, Value::Str(array.into(), None));
+        self.send(conn, &frame, packet);
     }
 
-    fn send(&mut self, conn: ConnId, packet: Packet, bytes: usize) {
+    /// Hands over a packet, past socketioxide where a websocket carries the session: as the frame that
+    /// all its recipients share.
+    fn send(&mut self, conn: ConnId, frame: &Frame, packet: impl FnOnce() -> Packet) {
         let Some(Seat {
             link,
             sid: Some(sid),
+            connects,
             ..
         }) = self.seats.get(conn)
         else {
@@ -177,11 +180,24 @@ impl<C: Clock> Driver<C> {
         if link.is_closed() {
             return;
         }
-        link.hand(bytes as u64);
-        if self.sender.send(*sid, packet).is_err() {
+        let bytes = frame.counts().bytes;
+        let is_full = if link.queue().is_open() {
+            link.pending().packets as usize >= self.packets_max || {
+                link.hand(bytes);
+                link.queue().push(frame.clone(), *connects);
+                false
+            }
+        } else {
+            link.hand(bytes);
+            let is_full = self.sender.send(*sid, packet()).is_err();
+            if is_full {
+                link.take_back(bytes);
+            }
+            is_full
+        };
+        if is_full {
             // The buffer has more room than the engine uses, so this does not happen. If it does,
             // a client that comes back is better than one that misses something in silence.
-            link.take_back(bytes as u64);
             link.abort();
             let fault = TransportFault::BufferFull;
             self.measured

@@ -132,7 +132,14 @@ pub async fn run<N: Net, C: Clock>(
     let metrics = Arc::new(Metrics::new(status.as_deref()));
     let (notices, notices_out) = mpsc::unbounded_channel();
     let slot = SenderSlot::default();
-    let service = socket_io(&config, &inbox, &slot);
+    // Room for all that the engine hands over before it calls a connection congested (its bound, and
+    // one batch on top), for its answers after, and for packets that are not ours: a heartbeat
+    // always fits.
+    let packets_max = config.limits.outbox_packets_max as usize
+        + config.parse_limits.items_max
+        + CONGESTED_CONTROLS_MAX as usize
+        + OWN_PACKETS_MAX;
+    let service = socket_io(&config, packets_max, &inbox, &slot);
     let sender = slot
         .get()
         .and_then(Weak::upgrade)
@@ -159,6 +166,7 @@ pub async fn run<N: Net, C: Clock>(
         sender,
         gate,
         polling,
+        packets_max,
         metrics: Arc::clone(&metrics),
         notices,
     });
@@ -268,18 +276,16 @@ fn backing<N: Net, C: Clock>(
     }
 }
 
-fn socket_io(config: &Config, inbox: &Inbox, slot: &SenderSlot) -> SocketIoService {
+fn socket_io(
+    config: &Config,
+    packets_max: usize,
+    inbox: &Inbox,
+    slot: &SenderSlot,
+) -> SocketIoService {
     let limits = &config.server_limits;
     let parser = ParserConfig::common()
         .max_incoming_binaries(limits.attachments_max)
         .max_incoming_binary_buf_size(limits.attachments_bytes_max);
-    // Room for all that the engine hands over before it calls a connection congested (its bound, and
-    // one batch on top), for its answers after, and for packets that are not ours: a heartbeat
-    // always fits.
-    let buffer = config.limits.outbox_packets_max as usize
-        + config.parse_limits.items_max
-        + CONGESTED_CONTROLS_MAX as usize
-        + OWN_PACKETS_MAX;
     let (service, io) = SocketIo::builder()
         .ping_interval(limits.ping_interval)
         .ping_timeout(limits.ping_timeout)
@@ -288,7 +294,7 @@ fn socket_io(config: &Config, inbox: &Inbox, slot: &SenderSlot) -> SocketIoServi
         .ws_max_message_size(limits.client_payload_bytes_max)
         .ws_max_frame_size(limits.client_payload_bytes_max)
         .ws_read_buffer_size(WS_READ_BUFFER)
-        .max_buffer_size(buffer)
+        .max_buffer_size(packets_max)
         .with_parser(parser)
         .with_adapter::<Sender>(Arc::clone(slot))
         .build_svc();

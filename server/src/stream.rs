@@ -1,13 +1,15 @@
 //! The accepted stream: our own wrapper, because nothing above it tells what has been written, and
 //! nothing above it can close one connection without a Socket.IO DISCONNECT.
 //!
-//! Once the stream carries a websocket, the wrapper counts what is written to it ([`Frames`]). It closes
+//! Once the stream carries a websocket, the wrapper counts what is written to it ([`Frames`]), and writes
+//! what waits in the session's own queue ([`crate::queue`]) between the frames that come from above. It closes
 //! a stream that takes nothing for as long as a heartbeat may take: what is above waits in a write
 //! then, and does not notice that the client is gone. And it reads no more from a client that does not
-//! read, so that a client cannot have answers pile up. It never changes a byte.
+//! read, so that a client cannot have answers pile up. It never changes a byte of what it is given.
 
+use std::collections::VecDeque;
 use std::future::Future as _;
-use std::io;
+use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -21,6 +23,9 @@ use tradewire_engine::input::TransportFault;
 
 use crate::frames::Frames;
 use crate::link::Link;
+use crate::queue::Queued;
+
+mod queued;
 
 /// What is shared between a stream and those who look after it.
 #[derive(Debug, Default)]
@@ -75,6 +80,9 @@ pub(crate) struct Tracked<S> {
     inner: S,
     line: Arc<Line>,
     frames: Frames,
+    /// Frames of the session's queue that are being written, and how much of the first has been.
+    queued: VecDeque<Queued>,
+    queued_written: usize,
     discarded: usize,
     stall_max: Duration,
     /// Set while a write waits: when it will have waited too long.
@@ -116,6 +124,8 @@ impl<S> Tracked<S> {
             inner,
             line: Arc::default(),
             frames: Frames::default(),
+            queued: VecDeque::new(),
+            queued_written: 0,
             discarded: 0,
             stall_max,
             stalled: None,
@@ -170,6 +180,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Tracked<S> {
         if self.line.is_finishing() {
             return self.poll_finish(cx);
         }
+        // Whoever waits for something to read also writes what is pushed into the queue.
+        if let Some(link) = self.line.link.get() {
+            link.queue().register(cx.waker());
+            if let Poll::Ready(Err(error)) = self.poll_queued(cx) {
+                return Poll::Ready(Err(error));
+            }
+        }
         if self.stalled.is_some() && self.read_while_stalled >= READ_WHILE_STALLED_MAX {
             // Woken when the write goes on, or the line ends.
             return Poll::Pending;
@@ -193,14 +210,13 @@ impl<S: AsyncWrite + Unpin> Tracked<S> {
         if !self.line.takes_writes() {
             return Poll::Ready(Err(aborted()));
         }
+        // What was handed over before goes first.
+        ready!(self.poll_queued(cx))?;
         let Poll::Ready(taken) = write(Pin::new(&mut self.inner), cx) else {
             return self.poll_stalled(cx);
         };
         let taken = taken?;
-        if self.stalled.take().is_some() {
-            self.line.reader.wake();
-        }
-        self.read_while_stalled = 0;
+        self.goes_on();
         if let Some(link) = self.line.link.get() {
             let mut left = taken;
             for buffer in buffers {
@@ -212,8 +228,20 @@ impl<S: AsyncWrite + Unpin> Tracked<S> {
             if written.packets > 0 {
                 link.wrote(written);
             }
+            if self.frames.is_between() {
+                // What had to wait for this frame may go.
+                link.queue().wake();
+            }
         }
         Poll::Ready(Ok(taken))
+    }
+
+    /// A write did not have to wait, or no longer.
+    fn goes_on(&mut self) {
+        if self.stalled.take().is_some() {
+            self.line.reader.wake();
+        }
+        self.read_while_stalled = 0;
     }
 }
 
@@ -247,7 +275,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Tracked<S> {
     fn poll_write_vectored(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-        buffers: &[io::IoSlice<'_>],
+        buffers: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let slices = buffers.iter().map(|buffer| &**buffer);
         self.poll_counted(cx, slices, |inner, cx| {
