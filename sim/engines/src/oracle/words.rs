@@ -213,6 +213,7 @@ impl fmt::Display for Observation {
             Self::Stray(conn) => write!(f, "{conn}, which had been ended, is sent something"),
             Self::Took { item } => write!(f, "the bus takes {item}: it is its topic's latest"),
             Self::Unanswered(batch) => write!(f, "{batch} will not be answered"),
+            Self::TooSlow(conn) => write!(f, "{conn} is closed because it reads too slowly"),
             Self::Unfit(conn) => write!(f, "{conn} is slow, or sends too much"),
         }
     }

@@ -47,6 +47,7 @@ impl Setup {
             // What the network holds is on its way, and counted nowhere.
             outbox_packets_max: 4_096 + 2_000,
             congested_log_max: self.congested_log,
+            congested_ms: 30_000,
             pending_bytes_max: 256 << 20,
             history_bytes_max: 64 << 20,
             payload_bytes_max: 2_000,
