@@ -221,7 +221,7 @@ fn tell(script: Script, frames: bool) -> u8 {
         Ok(()) => 0,
         Err(failure) => {
             // Whoever reads this, as `head` does, may be gone.
-            let _ = writeln!(out, "{words}: {failure}");
+            let _ = writeln!(out, "{words} {failure}");
             failure.code()
         }
     };

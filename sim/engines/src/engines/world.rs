@@ -149,6 +149,10 @@ impl<'a> World<'a> {
     }
 
     pub(super) fn run(mut self) -> Outcome {
+        if self.story.is_told() {
+            let plan = serde_json::to_string(&self.plan).unwrap_or_default();
+            self.story.tell(0, format_args!("plan {plan}"));
+        }
         let verdict = self.live();
         let words = match &verdict {
             Ok(()) => format!("every promise was kept; {} inputs", self.inputs),

@@ -18,6 +18,9 @@ use crate::swarm::{self, Failure};
 /// Runs after which it is good enough.
 const TRIES_MAX: u64 = 30_000;
 
+/// What is said of a run beside what it was.
+const SHRUNK: &str = ", shrunk";
+
 /// What came of it.
 #[derive(Debug)]
 pub struct Shrunk {
@@ -70,7 +73,9 @@ fn shrink_by(
         tell,
     };
     search.run();
-    search.script.words = format!("smallest run that fails so: {}", search.failure);
+    if !search.script.words.ends_with(SHRUNK) {
+        search.script.words.push_str(SHRUNK);
+    }
     Ok(Shrunk {
         script: search.script,
         failure: search.failure,
