@@ -18,8 +18,8 @@ import { cpu, memory, openAll, quantile, sleep } from './common.mjs';
 const CLIENTS = Number(process.argv[2] ?? 200);
 const ROUNDS = Number(process.argv[3] ?? 10);
 const CONNECTIONS = Number(process.argv[4] ?? 10_000);
-const BATCHES = 100;
-const PER_BATCH = 50;
+const BATCHES = 500;
+const PER_BATCH = 10;
 const TICKS_PER_SECOND = 100;
 
 const metric = async (server, name) =>

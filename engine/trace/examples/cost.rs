@@ -1,17 +1,12 @@
 //! What recording costs, on the inputs of a trace: `cargo run --release -p tradewire-trace --example cost -- FILE`.
 //!
-//! The engine is given the same inputs with and without an encoder beside it, in turns.
-
-#![expect(
-    clippy::disallowed_methods,
-    clippy::disallowed_types,
-    reason = "this measures, and is no part of the engine"
-)]
+//! The engine is given the same inputs with and without an encoder beside it, in turns. Times are those on a
+//! processor (Linux).
 
 use std::error::Error;
 use std::hint::black_box;
 use std::io::Write as _;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tradewire_engine::Effects;
 use tradewire_trace::{Encoder, Replay, Step};
@@ -39,9 +34,9 @@ fn main() -> Result<(), Box<dyn Error>> {
         let mut encoder = Recorder::default();
         beside = beside.min(run(&bytes, steps.clone(), Some(&mut encoder))?);
         size = encoder.bytes;
-        let begun = Instant::now();
+        let begun = on_cpu()?;
         Replay::open(&bytes)?.run()?;
-        replayed = replayed.min(begun.elapsed());
+        replayed = replayed.min(on_cpu()?.saturating_sub(begun));
     }
     let count = steps.len() as f64;
     let each = |span: Duration| span.as_secs_f64() * 1e9 / count;
@@ -55,14 +50,21 @@ fn main() -> Result<(), Box<dyn Error>> {
         count / replayed.as_secs_f64(),
     )?;
     let engine = Replay::open(&bytes)?.engine().clone();
-    let begun = Instant::now();
+    let begun = on_cpu()?;
     black_box(engine.clone());
     writeln!(
         std::io::stdout(),
         "a copy of its first state: {:?}",
-        begun.elapsed()
+        on_cpu()?.saturating_sub(begun)
     )?;
     Ok(())
+}
+
+/// How long this thread has been on a processor: others may share the machine.
+fn on_cpu() -> Result<Duration, Box<dyn Error>> {
+    let text = std::fs::read_to_string("/proc/thread-self/schedstat")?;
+    let ns = text.split(' ').next().ok_or("no schedstat")?.parse()?;
+    Ok(Duration::from_nanos(ns))
 }
 
 struct Recorder {
@@ -86,7 +88,7 @@ fn run(
 ) -> Result<Duration, Box<dyn Error>> {
     let mut engine = Replay::open(bytes)?.engine().clone();
     let mut effects = Effects::new();
-    let begun = Instant::now();
+    let begun = on_cpu()?;
     for Step { now, input, .. } in steps {
         effects.clear();
         if let Some(recorder) = &mut recorder {
@@ -101,5 +103,5 @@ fn run(
             }
         }
     }
-    Ok(begun.elapsed())
+    Ok(on_cpu()?.saturating_sub(begun))
 }

@@ -17,7 +17,7 @@ use super::{Chunk, TraceSink};
 const CHUNKS_MAX: usize = 256;
 
 /// How many bytes of blocks may wait: some seconds of a busy node.
-const BYTES_MAX: usize = 16 * 1024 * 1024;
+const BYTES_MAX: usize = 32 * 1024 * 1024;
 
 /// How often the thread looks whether it was asked to keep what there is.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
