@@ -154,7 +154,7 @@ pub(super) fn told(input: &Input, seated: Seated<'_>) -> String {
     })
 }
 
-/// What it decides; the ranges of deliveries are of `recipients`.
+/// What it decides, and to whom a delivery goes.
 pub(super) fn decided(effect: &Effect, recipients: &[ConnId], seated: Seated<'_>) -> String {
     let of = |conn: &ConnId| name(*conn, seated);
     clipped(match effect {
@@ -179,12 +179,7 @@ pub(super) fn decided(effect: &Effect, recipients: &[ConnId], seated: Seated<'_>
         Effect::Bus(request) => format!("ask the bus: {}", asked(request)),
         Effect::CheckSessions { sessions, .. } => format!("are these sessions there: {sessions:?}"),
         Effect::Close { conn, reason, .. } => format!("close {}: {}", of(conn), reason.name()),
-        Effect::Deliver {
-            message,
-            recipients: range,
-        } => {
-            let range = range.start as usize..range.end as usize;
-            let recipients = recipients.get(range).unwrap_or_default();
+        Effect::Deliver { message, .. } => {
             let what = match message {
                 Message::Log { id, payload, .. } => format!("trade {} {}", id, payload.text()),
                 Message::State { topic, payload } => format!("{topic:?} {}", payload.text()),
