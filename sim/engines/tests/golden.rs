@@ -4,6 +4,8 @@
     reason = "in a test that is what tells what went wrong"
 )]
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 use std::fs;
 use std::path::PathBuf;
 
