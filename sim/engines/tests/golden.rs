@@ -1,8 +1,4 @@
 //! Runs that failed once: each keeps what was promised now, and would not if its bug came back.
-#![allow(
-    clippy::unwrap_used,
-    reason = "in a test that is what tells what went wrong"
-)]
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
