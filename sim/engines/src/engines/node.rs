@@ -181,8 +181,14 @@ impl World<'_> {
             let (list, recipients) = effects.drain();
             for effect in list {
                 if self.story.tells_frames() {
+                    let to = if let Effect::Deliver { recipients: to, .. } = &effect {
+                        let to = to.start as usize..to.end as usize;
+                        recipients.get(to).unwrap_or_default()
+                    } else {
+                        &[]
+                    };
                     let seated = |id| life.seated(id);
-                    let decision = (&effect, recipients);
+                    let decision = (&effect, to);
                     self.story.effect(self.now, life.node, decision, &seated);
                 }
                 verdict = self.perform(place, &mut life, effect, recipients);
