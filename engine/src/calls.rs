@@ -1,6 +1,5 @@
 //! What clients ask for once they are in: entering, subscriptions, and the limits on both.
 
-use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 
 use crate::connection::{Life, WAITING_MAX, Wishes};
@@ -210,7 +209,9 @@ impl Engine {
         symbols: Vec<Symbol>,
         effects: &mut Effects,
     ) -> Result<(), InvalidSymbols> {
-        let distinct: BTreeSet<&Symbol> = symbols.iter().collect();
+        let mut distinct: Vec<&Symbol> = symbols.iter().collect();
+        distinct.sort_unstable();
+        distinct.dedup();
         let fresh = distinct
             .iter()
             .filter(|symbol| self.watched(conn, symbol).is_none())

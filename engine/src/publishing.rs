@@ -73,7 +73,8 @@ impl Engine {
         let has_log = items
             .iter()
             .any(|item| matches!(item.target, Target::Log { .. }));
-        let (mut ids, mut entries, mut values) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut entries, mut values) = (Vec::new(), Vec::new());
+        let mut ids = Vec::with_capacity(items.len());
         let mut degraded = false;
         for Publish {
             id: given,

@@ -94,7 +94,7 @@ pub(super) fn socket(number: u32) -> SocketId {
 }
 
 pub(super) fn key(item: Item) -> PublishId {
-    made(PublishId::new(&format!("key-{}", item.0)))
+    made(PublishId::new(&["key-", &item.0.to_string()].concat()))
 }
 
 /// More than any plan wants of a payload.

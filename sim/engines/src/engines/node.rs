@@ -207,6 +207,7 @@ impl World<'_> {
         }
         self.effects = effects;
         self.places[place].life = Some(life);
+        self.plan_waking();
         verdict
     }
 
@@ -553,6 +554,7 @@ impl World<'_> {
         let Some(mut life) = self.places[place].life.take() else {
             return Ok(());
         };
+        self.plan_waking();
         self.orphan(place, &mut life);
         for conn in life.seats.iter().filter_map(|(_, conn)| *conn) {
             self.cut_off(conn);

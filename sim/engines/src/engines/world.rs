@@ -82,6 +82,8 @@ pub(super) struct World<'a> {
     pub(super) bus: Bus,
     pub(super) places: Vec<Place>,
     pub(super) lives: u32,
+    /// When the first node wants to be woken, and which.
+    woken: Option<(u64, usize)>,
     pub(super) wires: Vec<Wire>,
     pub(super) tabs: Vec<TabState>,
     pub(super) tab_numbers: u32,
@@ -131,6 +133,7 @@ impl<'a> World<'a> {
             bus: Bus::new(plan.limits.clone(), plan.users, plan.log_max, epochs),
             places,
             lives: 0,
+            woken: None,
             wires: Vec::new(),
             tab_numbers: u32::try_from(tabs.len()).unwrap_or(u32::MAX),
             tabs,
@@ -182,7 +185,7 @@ impl<'a> World<'a> {
             self.at(self.busy_until + ms, Event::Quiet(turn));
         }
         loop {
-            let woken = self.next_wake();
+            let woken = self.woken;
             // What has come by then is told first, so that an answer that is there is not late.
             let until = woken.map_or(u64::MAX, |(at, _)| at.max(self.now));
             match (self.agenda.take(until), woken) {
@@ -204,12 +207,12 @@ impl<'a> World<'a> {
         self.oracle.finish()
     }
 
-    /// Who wants to be woken first.
-    fn next_wake(&self) -> Option<(u64, usize)> {
+    /// Finds out anew who wants to be woken first; to be called when a node's wish changes.
+    pub(super) fn plan_waking(&mut self) {
         let lives = self.places.iter().enumerate();
-        lives
+        self.woken = lives
             .filter_map(|(place, at)| Some((at.life.as_ref()?.wake?, place)))
-            .min()
+            .min();
     }
 
     pub(super) fn at(&mut self, at: u64, event: Event) {
