@@ -61,6 +61,7 @@ const ROWS = {
     figures: [
       higher('connects/s, 10,000', '/s', (r) => r.connects_per_s, 3.5, 1.8, 1),
       lower('p95 time to connect', 'ms', (r) => r.time_to_connect.p95_ms, 0.3),
+      lower('server CPU per connect', 'µs', (r) => r.server_cpu_us_per_connect),
       lower('memory per idle connection', 'KiB', (r) => r.rss_kib_per_connection, 0.8, 0.95, 0.45),
     ],
   },
