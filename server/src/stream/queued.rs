@@ -35,6 +35,8 @@ impl<S: AsyncWrite + Unpin> Tracked<S> {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
             self.goes_on();
+            // A stream remembers one waiting writer: whoever waited before this write did goes on.
+            self.line.writer.wake();
             link.wrote(self.count_queued(taken));
         }
     }
