@@ -99,8 +99,10 @@ mod tests {
         let mut tracked = Tracked::new(near, Duration::from_secs(25));
         link.queue().open();
         tracked.line().carry(&link);
-        tracked.write_all(HEAD).await.unwrap();
-        far.read_exact(&mut [0; HEAD.len()]).await.unwrap();
+        let mut head = [0; HEAD.len()];
+        let (sent, came) = tokio::join!(tracked.write_all(HEAD), far.read_exact(&mut head));
+        sent.unwrap();
+        came.unwrap();
         (tracked, link, far)
     }
 
