@@ -17,6 +17,11 @@ use crate::tally::Tally;
 /// How long a server may take to let a client in.
 const CONNECT_MAX: Duration = Duration::from_secs(60);
 
+/// How long a subscription may take before it is asked for again, and how often it is: bare socketioxide
+/// now and then drops what comes before its handlers are in place.
+const SUBSCRIBE_MAX: Duration = Duration::from_secs(10);
+const SUBSCRIBE_TRIES: u32 = 3;
+
 /// What is read at once.
 const READ_BYTES: usize = 256 * 1024;
 
@@ -90,11 +95,15 @@ impl Client {
 
     /// Takes the symbols into its watchlist.
     pub(crate) async fn watch(&mut self, symbol: &str) -> Result<(), BenchError> {
-        self.send(&format!(r#"42["subscribe:watchlist",["{symbol}"]]"#))
-            .await?;
-        timeout(CONNECT_MAX, self.starting(r#"42["subscription:confirmed""#))
-            .await
-            .map_err(|_| refused(self.number, "its subscription was not confirmed"))?
+        let call = format!(r#"42["subscribe:watchlist",["{symbol}"]]"#);
+        for _ in 0..SUBSCRIBE_TRIES {
+            self.send(&call).await?;
+            let confirmed = self.starting(r#"42["subscription:confirmed""#);
+            if let Ok(confirmed) = timeout(SUBSCRIBE_MAX, confirmed).await {
+                return confirmed;
+            }
+        }
+        Err(refused(self.number, "its subscription was not confirmed"))
     }
 
     /// Sends a text frame.
