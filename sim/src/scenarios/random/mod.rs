@@ -43,7 +43,7 @@ const HOSTS_MAX: usize = 120;
 const QUIET: [Duration; 3] = [
     Duration::from_secs(5),
     Duration::from_secs(16),
-    Duration::from_secs(45),
+    Duration::from_secs(75),
 ];
 
 /// Something that will be done.
