@@ -3,7 +3,7 @@
 
 import { strict as assert } from 'node:assert';
 import { chromium } from 'playwright-core';
-import { atEnd } from './harness.mjs';
+import { atEnd, eventually } from './harness.mjs';
 
 const BINARY = process.env.CHROMIUM_BIN ?? '/usr/bin/chromium';
 export const WIDE = { width: 1440, height: 900 };
@@ -80,17 +80,14 @@ export async function addSymbols(page, text) {
   await page.getByRole('button', { name: 'Add', exact: true }).click();
 }
 
-/** Waits until this element's text is, or matches, that. */
+/** Waits until this element's text is, or matches, that. It is looked for anew each time: a list's first may be another by then. */
 export async function shows(locator, expected, timeout = 10_000) {
-  const element = await locator.elementHandle({ timeout });
-  const text = (value) => (typeof value === 'string' ? { plain: value } : { source: value.source, flags: value.flags });
+  const fits = (text) => (typeof expected === 'string' ? text === expected : expected.test(text));
+  let text;
   try {
-    await locator.page().waitForFunction(({ element, plain, source, flags }) => {
-      const now = element.textContent.trim();
-      return plain === undefined ? new RegExp(source, flags).test(now) : now === plain;
-    }, { element, ...text(expected) }, { timeout });
+    await eventually(async () => fits((text = (await locator.textContent({ timeout: 1_000 })).trim())), timeout, 'its text');
   } catch (cause) {
-    assert.fail(`${locator} shows ${JSON.stringify(await locator.textContent())}, not ${expected}: ${cause.message.split('\n')[0]}`);
+    assert.fail(`${locator} shows ${JSON.stringify(text)}, not ${expected}: ${cause.message}`);
   }
 }
 

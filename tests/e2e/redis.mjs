@@ -76,7 +76,9 @@ export class Redis {
 
   async #launch() {
     const args = ['--port', this.port, '--bind', '127.0.0.1', '--dir', this.dir, '--save', '', '--daemonize', 'no', '--logfile', '',
-      '--appendonly', this.appendonly ? 'yes' : 'no', ...(this.requirepass ? ['--requirepass', this.requirepass] : [])];
+      '--appendonly', this.appendonly ? 'yes' : 'no',
+      // By the second it answers before it has written, while an earlier second is still on its way to a slow disk.
+      '--appendfsync', 'always', ...(this.requirepass ? ['--requirepass', this.requirepass] : [])];
     this.output = '';
     const child = spawn(BINARY, args.map(String), { stdio: ['ignore', 'pipe', 'pipe'] });
     this.child = child;

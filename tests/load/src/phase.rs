@@ -3,7 +3,7 @@
 //! The rate is kept whatever the server does (open loop). Each event carries when it was due, so what
 //! waits because the publisher is held up counts as late.
 
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use serde::Serialize;
 use tokio::task::JoinSet;
@@ -127,6 +127,7 @@ impl Phase {
 #[derive(Debug)]
 pub(crate) struct Publishing {
     publishers: Vec<Publisher>,
+    /// The next event's number: greater than that of any earlier run.
     published: u64,
 }
 
@@ -146,9 +147,11 @@ impl Publishing {
         for _ in 0..count {
             publishers.push(Publisher::connect(shared.server, token).await?);
         }
+        // Who watches is told the current value, which may be one of an earlier run on this server.
+        let now = SystemTime::now().duration_since(UNIX_EPOCH);
         Ok(Self {
             publishers,
-            published: 0,
+            published: micros(now.unwrap_or_default()),
         })
     }
 
