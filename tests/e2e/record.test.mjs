@@ -1,37 +1,17 @@
 // What a real server under real clients records replays to the same effects, also after it was killed.
-//
-// Needs tradewire-sim, which `cargo test` builds; SIM_BIN names another.
 
 import { before, describe } from 'node:test';
 import { strict as assert } from 'node:assert';
-import { execFile } from 'node:child_process';
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs';
-import os from 'node:os';
+import { readdirSync, readFileSync, statSync, truncateSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { atEnd, eventually, published, request, startForTest, test } from './harness.mjs';
 import { call, COMBINATIONS, connect, fence, newUser } from './clients.mjs';
 import { PATHS, V } from './names.mjs';
+import { directory, sim, simIsThere } from './sim.mjs';
 
-const HERE = path.dirname(fileURLToPath(import.meta.url));
-const SIM = process.env.SIM_BIN ?? path.resolve(HERE, '../../target/debug/tradewire-sim');
 // Written every second at the latest; the rest is for a busy machine.
 const WRITTEN_MS = 8_000;
 const SECRET = 'strictly-confidential';
-
-/** Runs tradewire-sim and returns `{code, text}`. */
-const sim = (...args) => new Promise((resolve, reject) => {
-  execFile(SIM, args, { maxBuffer: 1 << 28 }, (error, stdout, stderr) => {
-    if (error && typeof error.code !== 'number') reject(error);
-    else resolve({ code: error?.code ?? 0, text: stdout + stderr });
-  });
-});
-
-function directory() {
-  const dir = mkdtempSync(path.join(os.tmpdir(), 'tradewire-record-'));
-  atEnd(() => rmSync(dir, { recursive: true, force: true }));
-  return dir;
-}
 
 const segments = (dir) => readdirSync(dir).filter((name) => name.endsWith('.trace')).sort().map((name) => path.join(dir, name));
 const bytesIn = (dir) => segments(dir).reduce((sum, file) => sum + statSync(file).size, 0);
@@ -75,7 +55,7 @@ function steps({ code, text }) {
   return Number(/replayed (\d+) steps/.exec(text)[1]);
 }
 
-before(() => assert.ok(existsSync(SIM), `${SIM} is missing: cargo build -p tradewire-sim`));
+before(simIsThere);
 
 describe('a recording', () => {
   test('of a server under real clients that is killed replays to the same effects, but for what was cut off', async (t) => {
