@@ -18,7 +18,7 @@ use tradewire_sim::oracle::Situation;
 use tradewire_sim::recordings::Recordings;
 use tradewire_sim::scenarios::{NetworkKind, Ran, RunError, Scenario};
 use tradewire_sim::swarm::{self, Failure, Level};
-use tradewire_sim::trace::{self, ReplayArguments, ShowArguments};
+use tradewire_sim::trace::{self, ReplayArguments, ReportArguments, ShowArguments};
 
 /// A sixth of a run of bare engines is memory that comes and goes. Nothing depends on where it lies.
 #[global_allocator]
@@ -86,8 +86,8 @@ enum Command {
     Replay(ReplayArguments),
     /// Show what a node recorded, a step a line.
     Show(ShowArguments),
-    /// Make a page of one run of bare engines, to step through it in a browser.
-    Report(command::Report),
+    /// Make a page of what nodes recorded, or of one run of bare engines, to step through it in a browser.
+    Report(ReportArguments),
     /// Make a failing run of bare engines as small as it can be.
     Shrink(command::Shrink),
     /// Run many seeds and stop at the first that fails.
@@ -188,7 +188,7 @@ fn main() -> ExitCode {
         }
         Command::Replay(arguments) => look(|out| trace::replay(&arguments, out)),
         Command::Show(arguments) => look(|out| trace::show(&arguments, out)),
-        Command::Report(report) => report.run(),
+        Command::Report(arguments) => look(|out| trace::report(arguments, out)),
         Command::Shrink(shrink) => shrink.run(),
         Command::Swarm { level, seeds, jobs } => {
             let level = Level::from(level);

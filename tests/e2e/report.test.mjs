@@ -11,7 +11,7 @@ import { directory, sim, simIsThere } from './sim.mjs';
 
 const GOLDEN = fileURLToPath(new URL('../../snapshots/shrunk/', import.meta.url));
 const HOSTILE = '</script><img src=x onerror="window.hurt = 1"><!--';
-const BROKEN = { name: 'G1', at: 0, words: `c0 got what is not its own ${HOSTILE}` };
+const BROKEN = { name: 'G1 is broken', at: 0, words: `c0 got what is not its own ${HOSTILE}` };
 
 before(async () => {
   simIsThere();

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use crate::engines::{Script, ScriptError, Story};
-use crate::report::{self, Recording};
+use crate::report::{self, Head, Recording};
 use crate::shrink::{self, ShrinkError, Shrunk};
 use crate::swarm::{self, Failure};
 
@@ -179,6 +179,13 @@ impl Shrink {
 }
 
 impl Report {
+    /// That of a seed, or of a document if there is one.
+    #[must_use]
+    pub fn of(seed: Option<u64>, script: Option<PathBuf>, out: PathBuf) -> Self {
+        let which = Which { seed, script };
+        Self { which, out }
+    }
+
     /// Does it, and gives the exit code: that of the run.
     #[must_use]
     pub fn run(&self) -> u8 {
@@ -201,7 +208,20 @@ impl Report {
             Which { seed, .. } => format!("--level engine --seed {}", seed.unwrap_or_default()),
         };
         let again = format!("{AGAIN} {which} --frames");
-        let page = report::page(recording, &words, &again, verdict, lasts)?;
+        let head = Head {
+            words,
+            again,
+            is_recorded: false,
+            end: verdict.err().map(Into::into),
+            well: format!(
+                "Every promise was kept in {}.{:03} simulated seconds.",
+                lasts / 1_000,
+                lasts % 1_000
+            ),
+            from: 0,
+            lasts,
+        };
+        let page = report::page(recording, head)?;
         std::fs::write(&self.out, page).map_err(|error| CommandError::File {
             path: self.out.clone(),
             error,

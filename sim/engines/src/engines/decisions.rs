@@ -1,5 +1,5 @@
-//! What an engine is told and what it decides, in words, with connections under the names that the
-//! simulation has for them.
+//! What an engine is told and what it decides, in words, with connections under the names that whoever
+//! tells it has for them. Nothing is decided here.
 
 use tradewire_engine::bus::BusRequest;
 use tradewire_engine::effect::{Control, Message, Note, PublishOutcome};
@@ -10,21 +10,16 @@ use tradewire_engine::parse::ClientEvent;
 use tradewire_engine::reason::ClientError;
 use tradewire_engine::{Effect, Input};
 
-use crate::oracle::Conn;
-
 /// How much of a line is kept.
 const LINE_MAX: usize = 400;
 
-/// Who sits where.
-pub(super) type Seated<'a> = &'a dyn Fn(ConnId) -> Option<Conn>;
+/// What a connection is called.
+pub type Named<'a> = &'a dyn Fn(ConnId) -> String;
 
-fn name(conn: ConnId, seated: Seated<'_>) -> String {
-    seated(conn).map_or_else(|| format!("seat {conn}"), |conn| conn.to_string())
-}
-
-fn names(conns: &[ConnId], seated: Seated<'_>) -> String {
-    let names: Vec<String> = conns.iter().map(|conn| name(*conn, seated)).collect();
-    names.join(", ")
+/// The names, as many of them as a line has room for.
+fn names(conns: &[ConnId], named: Named<'_>) -> String {
+    let names = conns.iter().take(LINE_MAX).map(|conn| named(*conn));
+    names.collect::<Vec<_>>().join(", ")
 }
 
 fn clipped(mut line: String) -> String {
@@ -42,27 +37,28 @@ fn published(items: &[Publish]) -> String {
             Target::State(topic) => format!("{topic:?}"),
             Target::Log { user, .. } => format!("trade({user})"),
         };
-        format!("{to} {}", item.payload.text())
+        format!("{to} {:?}", item.payload)
     });
     items.collect::<Vec<_>>().join(", ")
 }
 
 fn arrived(values: &[StateValue]) -> String {
     let values = values.iter();
-    let values = values.map(|value| format!("{:?} {}", value.topic, value.payload.text()));
+    let values = values.map(|value| format!("{:?} {:?}", value.topic, value.payload));
     values.collect::<Vec<_>>().join(", ")
 }
 
 fn logged(entries: &[LogEntry]) -> String {
     let entries = entries.iter();
     let entries =
-        entries.map(|entry| format!("{} of {} {}", entry.id, entry.user, entry.payload.text()));
+        entries.map(|entry| format!("{} of {} {:?}", entry.id, entry.user, entry.payload));
     entries.collect::<Vec<_>>().join(", ")
 }
 
 /// What it is told.
-pub(super) fn told(input: &Input, seated: Seated<'_>) -> String {
-    let of = |conn: &ConnId| name(*conn, seated);
+#[must_use]
+pub fn told(input: &Input, named: Named<'_>) -> String {
+    let of = |conn: &ConnId| named(*conn);
     clipped(match input {
         Input::BusLost => "the bus cannot be used".to_owned(),
         Input::BusReached => "the bus can be used".to_owned(),
@@ -155,8 +151,9 @@ pub(super) fn told(input: &Input, seated: Seated<'_>) -> String {
 }
 
 /// What it decides, and to whom a delivery goes.
-pub(super) fn decided(effect: &Effect, recipients: &[ConnId], seated: Seated<'_>) -> String {
-    let of = |conn: &ConnId| name(*conn, seated);
+#[must_use]
+pub fn decided(effect: &Effect, recipients: &[ConnId], named: Named<'_>) -> String {
+    let of = |conn: &ConnId| named(*conn);
     clipped(match effect {
         Effect::Acknowledge { conn, answer, .. } => {
             format!("acknowledge to {}: {}", of(conn), control(answer))
@@ -181,17 +178,17 @@ pub(super) fn decided(effect: &Effect, recipients: &[ConnId], seated: Seated<'_>
         Effect::Close { conn, reason, .. } => format!("close {}: {}", of(conn), reason.name()),
         Effect::Deliver { message, .. } => {
             let what = match message {
-                Message::Log { id, payload, .. } => format!("trade {} {}", id, payload.text()),
-                Message::State { topic, payload } => format!("{topic:?} {}", payload.text()),
+                Message::Log { id, payload, .. } => format!("trade {id} {payload:?}"),
+                Message::State { topic, payload } => format!("{topic:?} {payload:?}"),
             };
-            format!("deliver {what} to {}", names(recipients, seated))
+            format!("deliver {what} to {}", names(recipients, named))
         }
         Effect::Disconnect { conn } => format!("send DISCONNECT to {}", of(conn)),
         Effect::Drained => "everyone is gone: exit".to_owned(),
         Effect::LookUpSession { session, .. } => format!("look up session {session:?}"),
         Effect::Measure { conn } => format!("measure what is pending to {}", of(conn)),
         Effect::MeasureAll => "measure what is pending to all".to_owned(),
-        Effect::Note(note) => format!("note: {}", noted(note, seated)),
+        Effect::Note(note) => format!("note: {}", noted(note, named)),
         Effect::Refuse { conn, reason } => format!("refuse {}: {reason:?}", of(conn)),
         Effect::RefuseHandshake { conn, reason } => format!("503 to {}: {reason:?}", of(conn)),
         Effect::Release { conn } => format!("forget {}", of(conn)),
@@ -214,7 +211,7 @@ fn asked(request: &BusRequest) -> String {
         BusRequest::Append { entries, .. } => {
             let entries = entries
                 .iter()
-                .map(|entry| format!("{} of {}", entry.payload.text(), entry.user));
+                .map(|entry| format!("{:?} of {}", entry.payload, entry.user));
             format!("log {}", entries.collect::<Vec<_>>().join(", "))
         }
         BusRequest::Charge { user, call, .. } => format!("count a call of {user} for {call:?}"),
@@ -237,7 +234,7 @@ fn asked(request: &BusRequest) -> String {
         BusRequest::Share { values, .. } => {
             let values = values
                 .iter()
-                .map(|value| format!("{:?} {}", value.topic, value.payload.text()));
+                .map(|value| format!("{:?} {:?}", value.topic, value.payload));
             format!("set {}", values.collect::<Vec<_>>().join(", "))
         }
     }
@@ -273,8 +270,8 @@ fn control(control: &Control) -> String {
     }
 }
 
-fn noted(note: &Note, seated: Seated<'_>) -> String {
-    let of = |conn: &ConnId| name(*conn, seated);
+fn noted(note: &Note, named: Named<'_>) -> String {
+    let of = |conn: &ConnId| named(*conn);
     match note {
         Note::Admitted { conn, user } => format!("{} of {user} is in", of(conn)),
         Note::BusLost => "the bus is away; this node goes on by itself".to_owned(),

@@ -14,7 +14,7 @@
 mod agenda;
 mod bus;
 mod contact;
-mod decisions;
+pub mod decisions;
 mod faults;
 mod names;
 mod node;

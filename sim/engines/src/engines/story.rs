@@ -6,10 +6,17 @@ use std::io::Write;
 use tradewire_engine::ids::ConnId;
 use tradewire_engine::{Effect, Input};
 
-use super::decisions::{Seated, decided, told};
+use super::decisions::{decided, told};
 use super::script::Does;
-use crate::oracle::{Node, Observation};
+use crate::oracle::{Conn, Node, Observation};
 use crate::report::Recording;
+
+/// Who sits where.
+type Seated<'a> = &'a dyn Fn(ConnId) -> Option<Conn>;
+
+fn name(conn: ConnId, seated: Seated<'_>) -> String {
+    seated(conn).map_or_else(|| format!("seat {conn}"), |conn| conn.to_string())
+}
 
 /// Where a run's story goes.
 pub struct Story<'a> {
@@ -103,7 +110,7 @@ impl<'a> Story<'a> {
 
     /// An engine is told something.
     pub(super) fn input(&mut self, now: u64, node: Node, input: &Input, seated: Seated<'_>) {
-        let words = told(input, seated);
+        let words = told(input, &|conn| name(conn, seated));
         self.line(now, format_args!("    {node} < {words}"));
         if let To::Recording(recording) = &mut self.to {
             recording.input(now, node, words);
@@ -118,7 +125,7 @@ impl<'a> Story<'a> {
         (effect, recipients): (&Effect, &[ConnId]),
         seated: Seated<'_>,
     ) {
-        let words = decided(effect, recipients, seated);
+        let words = decided(effect, recipients, &|conn| name(conn, seated));
         self.line(now, format_args!("    {node} > {words}"));
         if let To::Recording(recording) = &mut self.to {
             recording.decision(words);

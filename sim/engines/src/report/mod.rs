@@ -4,9 +4,10 @@
 //! Whatever is shown comes from a [`Recording`]; nothing here runs anything. Texts reach the page as data,
 //! never as markup: who chose a name must not write the page.
 
+mod observed;
 mod recording;
 
-pub use recording::Recording;
+pub use recording::{Changes, Recording, Step};
 
 use serde::Serialize;
 
@@ -16,57 +17,73 @@ const PAGE: &str = include_str!("page.html");
 const STYLE: &str = include_str!("page.css");
 const CODE: &str = include_str!("page.js");
 
-/// How a run ended.
-#[derive(Debug, Serialize)]
-struct End {
-    /// Which promise was broken.
-    name: String,
+/// How a run ended badly.
+#[derive(Clone, Debug, Serialize)]
+pub struct End {
+    /// Which promise was broken, or what else is wrong.
+    pub name: String,
     /// When, in milliseconds.
-    at: u64,
+    pub at: u64,
     /// What happened.
-    words: String,
+    pub words: String,
+}
+
+impl From<Failure> for End {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Stuck(violation) | Failure::Violated(violation) => Self {
+                name: format!("{:?} is broken", violation.guarantee),
+                at: violation.at,
+                words: violation.facts,
+            },
+            Failure::Crashed(text) | Failure::Told { text, .. } => Self {
+                name: "it crashed".to_owned(),
+                at: u64::MAX,
+                words: text,
+            },
+        }
+    }
+}
+
+/// What a page says of the whole run.
+#[derive(Debug, Serialize)]
+pub struct Head {
+    /// What it is.
+    pub words: String,
+    /// The command that tells it again.
+    pub again: String,
+    /// Whether a node recorded it, so that its steps are marked, and not faults and acts.
+    pub is_recorded: bool,
+    /// How it ended, if not well.
+    pub end: Option<End>,
+    /// What is said otherwise.
+    pub well: String,
+    /// When it begins and ends, in milliseconds.
+    pub from: u64,
+    /// As above.
+    pub lasts: u64,
 }
 
 /// All that a page knows.
 #[derive(Debug, Serialize)]
 struct Data<'a> {
-    words: &'a str,
-    again: &'a str,
-    end: Option<End>,
-    lasts: u64,
+    #[serde(flatten)]
+    head: &'a Head,
     #[serde(flatten)]
     recording: &'a Recording,
 }
 
-/// Makes the page of a run that took `lasts` simulated milliseconds; `again` is the command that makes it.
+/// Makes the page of a run.
 ///
 /// # Errors
 /// When it cannot be written as JSON, which a recording always can.
-pub fn page(
-    mut recording: Recording,
-    words: &str,
-    again: &str,
-    verdict: Result<(), Failure>,
-    lasts: u64,
-) -> Result<String, serde_json::Error> {
-    recording.finish(lasts);
-    let end = verdict.err().map(|failure| match failure {
-        Failure::Stuck(violation) | Failure::Violated(violation) => End {
-            name: format!("{:?}", violation.guarantee),
-            at: violation.at,
-            words: violation.facts,
-        },
-        Failure::Crashed(text) | Failure::Told { text, .. } => End {
-            name: "a crash".to_owned(),
-            at: lasts,
-            words: text,
-        },
-    });
+pub fn page(mut recording: Recording, mut head: Head) -> Result<String, serde_json::Error> {
+    recording.finish(head.lasts);
+    if let Some(end) = &mut head.end {
+        end.at = end.at.min(head.lasts);
+    }
     let data = serde_json::to_string(&Data {
-        words,
-        again,
-        end,
-        lasts,
+        head: &head,
         recording: &recording,
     })?;
     // Nothing in the data can end the element that it stands in.
@@ -80,12 +97,24 @@ pub fn page(
 mod tests {
     use super::*;
 
+    fn head(words: &str, lasts: u64) -> Head {
+        Head {
+            words: words.to_owned(),
+            again: words.to_owned(),
+            is_recorded: false,
+            end: None,
+            well: String::new(),
+            from: 0,
+            lasts,
+        }
+    }
+
     #[test]
     fn hostile_words_stay_data() {
         let mut recording = Recording::default();
         recording.words(1, "</script><script>alert(1)</script><!--".to_owned());
         let hostile = "</script><img onerror=alert(1)>";
-        let page = page(recording, hostile, hostile, Ok(()), 2).unwrap();
+        let page = page(recording, head(hostile, 2)).unwrap();
         assert_eq!(
             page.matches("</script>").count(),
             2,
@@ -103,9 +132,31 @@ mod tests {
         for at in 0..10_000 {
             recording.words(at, "x".repeat(2_000));
         }
-        let page = page(recording, "w", "a", Ok(()), 10_000).unwrap();
+        let page = page(recording, head("w", 10_000)).unwrap();
         assert!(page.len() < 10_000_000, "{} bytes", page.len());
         assert!(page.contains(r#""begin":{"n0":{"place":"place 0","state":"up"}}"#));
         assert!(!page.contains(r#""left_out":0"#));
+    }
+    #[test]
+    fn the_state_in_which_a_page_begins_is_bounded_and_forgets() {
+        let mut recording = Recording::default();
+        for number in 0..40_000_u64 {
+            let mut changes = Changes::default();
+            changes.set(&format_args!("c{number}"), "state", "in");
+            if number < 10 {
+                changes.forget(&format_args!("c{number}"));
+            }
+            recording.push(Step {
+                t: number,
+                k: "told",
+                x: "x".repeat(2_000),
+                d: changes,
+                ..Step::default()
+            });
+        }
+        let page = page(recording, head("w", 40_000)).unwrap();
+        assert!(page.len() < 10_000_000, "{} bytes", page.len());
+        assert!(page.contains(r#""begin":{"c10":{"state":"in"}"#));
+        assert!(page.contains(r#""begin_is_full":true"#));
     }
 }

@@ -9,22 +9,25 @@ const make = (tag, text, name) => {
   return element;
 };
 const seconds = (ms) => `${Math.floor(ms / 1000)}.${String(ms % 1000).padStart(3, '0')}`;
-const KINDS = { fault: 'fault', act: 'act', seen: 'seen', told: 'engine', end: '' };
+const KINDS = { fault: 'fault', act: 'act', seen: 'seen', told: data.is_recorded ? '' : 'engine', marked: '', end: '' };
 const ROW = 21;
 
 const steps = data.steps;
-// The step at which the promise was broken is the last that happened by then.
-const broken = data.end ? steps.reduce((last, step, at) => (step.t <= data.end.at ? at : last), 0) : -1;
+// Where no step says of itself that it is the bad end, that is the last one that happened by then.
+const marked = steps.findIndex((step) => step.b);
+const broken = !data.end || marked >= 0 ? marked : steps.reduce((last, step, at) => (step.t <= data.end.at ? at : last), 0);
 let at = 0;
 let shown = steps.map((_, number) => number);
 
 // How everyone stands after a step: kept now and then, and worked out from there.
 const EVERY = 500;
-const copy = (state) => new Map([...state].map(([of, what]) => [of, new Map(what)]));
-const change = (state, step) => {
+const change = (state, step, own) => {
   for (const [of, what, to] of step.d ?? []) {
-    if (!state.has(of)) state.set(of, new Map());
-    if (to === '') state.get(of).delete(what);
+    // What is kept is shared until it changes.
+    if (!own.has(of)) state.set(of, new Map(state.get(of)));
+    own.add(of);
+    if (what === '') state.get(of).clear();
+    else if (to === '') state.get(of).delete(what);
     else state.get(of).set(what, to);
   }
 };
@@ -32,20 +35,25 @@ const kept = [];
 const whom = new Set(Object.keys(data.begin));
 {
   const state = new Map(Object.entries(data.begin).map(([of, what]) => [of, new Map(Object.entries(what))]));
+  const own = new Set();
   steps.forEach((step, number) => {
-    if (number % EVERY === 0) kept.push(copy(state));
-    change(state, step);
+    if (number % EVERY === 0) {
+      kept.push(new Map(state));
+      own.clear();
+    }
+    change(state, step, own);
     for (const [of] of step.d ?? []) whom.add(of);
   });
 }
 function stateAt(number, of) {
   const from = Math.floor(number / EVERY);
-  const own = new Map([[of, new Map(kept[from]?.get(of))]]);
+  const state = new Map([[of, new Map(kept[from]?.get(of))]]);
+  const own = new Set([of]);
   for (let step = from * EVERY; step <= number; step += 1) {
     const d = (steps[step].d ?? []).filter(([name]) => name === of);
-    if (d.length > 0) change(own, { d });
+    change(state, { d }, own);
   }
-  return own.get(of) ?? new Map();
+  return state.get(of);
 }
 
 const SVG = 'http://www.w3.org/2000/svg';
@@ -59,7 +67,7 @@ const LEFT = 96;
 const LANE = 15;
 const rank = (lane) => ['publishers', 'bus', 'sessions', 'clients'].indexOf(lane);
 const lanes = [...new Set(data.spans.map((span) => span.lane))].sort((one, other) => {
-  const order = (lane) => (rank(lane) === 0 ? 0 : lane.startsWith('place') ? 2 : rank(lane) > 0 ? 1 : 3);
+  const order = (lane) => (rank(lane) === 0 ? 0 : /^(place|node) /.test(lane) ? 2 : rank(lane) > 0 ? 1 : 3);
   return order(one) - order(other) || one.localeCompare(other, 'en', { numeric: true });
 });
 let cursor;
@@ -67,16 +75,19 @@ let x = () => 0;
 function drawTime() {
   const width = Math.max(400, $('lanes').clientWidth);
   const height = 20 + lanes.length * LANE + 4;
-  const lasts = Math.max(1, data.lasts);
-  x = (ms) => LEFT + ((width - LEFT - 12) * ms) / lasts;
-  const svg = draw('svg', { viewBox: `0 0 ${width} ${height}`, height, role: 'img', 'aria-label': `${lanes.length} lanes over ${seconds(data.lasts)} simulated seconds` });
-  const ticks = [1, 2, 5, 10, 20, 30, 60, 120, 300, 600].find((tick) => lasts / 1000 / tick <= 14) ?? 1200;
-  for (let tick = 0; tick * 1000 <= lasts; tick += ticks) {
+  const lasts = Math.max(1, data.lasts - data.from);
+  x = (ms) => LEFT + ((width - LEFT - 12) * (ms - data.from)) / lasts;
+  const svg = draw('svg', { viewBox: `0 0 ${width} ${height}`, height, role: 'img', 'aria-label': `${lanes.length} lanes over ${seconds(lasts)} seconds` });
+  const room = (width - LEFT) / 80;
+  const ticks = [1, 2, 5, 10, 20, 30, 60, 120, 300, 600].find((tick) => lasts / 1000 / tick <= room) ?? Math.ceil(lasts / 1000 / room / 600) * 600;
+  for (let tick = Math.ceil(data.from / 1000 / ticks) * ticks; tick * 1000 <= data.lasts; tick += ticks) {
     svg.append(draw('line', { class: 'grid', x1: x(tick * 1000), x2: x(tick * 1000), y1: 16, y2: height }));
     svg.append(draw('text', { x: x(tick * 1000) + 2, y: 12 }, `${tick} s`));
   }
   lanes.forEach((lane, number) => {
-    svg.append(draw('text', { x: LEFT - 6, y: 20 + number * LANE + 11, 'text-anchor': 'end' }, lane));
+    const label = draw('text', { x: LEFT - 6, y: 20 + number * LANE + 11, 'text-anchor': 'end' }, lane.length > 15 ? `${lane.slice(0, 14)}…` : lane);
+    label.append(draw('title', {}, lane));
+    svg.append(label);
   });
   const row = new Map(lanes.map((lane, number) => [lane, number]));
   for (const span of data.spans) {
@@ -95,7 +106,7 @@ function drawTime() {
   svg.append(cursor);
   svg.addEventListener('click', (event) => {
     const box = svg.getBoundingClientRect();
-    const ms = ((((event.clientX - box.left) * width) / box.width - LEFT) * lasts) / (width - LEFT - 12);
+    const ms = ((((event.clientX - box.left) * width) / box.width - LEFT) * lasts) / (width - LEFT - 12) + data.from;
     go(shown.reduce((best, number) => (Math.abs(steps[number].t - ms) < Math.abs(steps[best].t - ms) ? number : best), shown[0] ?? 0));
   });
   $('lanes').replaceChildren(svg);
@@ -110,7 +121,7 @@ function filter() {
   }[$('kinds').value];
   const chosen = $('whom').value;
   const name = new RegExp(`(^|[^A-Za-z0-9.])${chosen.replace(/[.*+?^${}()|[\]\\]/g, '\\$&')}($|[^A-Za-z0-9.])`);
-  const names = (step) => name.test(step.x) || (step.o ?? []).some((line) => name.test(line)) || (step.d ?? []).some(([of]) => of === chosen);
+  const names = (step) => name.test(step.x) || (step.o ?? []).some((line) => name.test(line)) || (step.d ?? []).some(([of]) => of === chosen) || (step.w ?? []).includes(chosen);
   const only = $('only').checked && chosen !== '';
   shown = [];
   steps.forEach((step, number) => {
@@ -143,7 +154,7 @@ function show() {
     row.setAttribute('aria-selected', String(number === at));
     row.id = `step-${number}`;
     row.title = text;
-    row.append(make('time', seconds(t)), make('span', number === broken ? 'broken' : KINDS[k], 'kind'), make('span', text));
+    row.append(make('time', seconds(t)), make('span', number === broken ? (data.is_recorded ? 'here' : 'broken') : KINDS[k], 'kind'), make('span', text));
     row.addEventListener('click', () => go(number));
     return row;
   }));
@@ -151,7 +162,7 @@ function show() {
   $('what').textContent = `${seconds(step.t)} s: ${step.x}`;
   const lines = (step.o ?? []).map((line) => make('li', line));
   if (lines.length === 0 && step.k === 'told') lines.push(make('li', 'nothing is to be done'));
-  if (at === broken) lines.unshift(make('li', `${data.end.name} is broken: ${data.end.words}`));
+  if (at === broken) lines.unshift(make('li', `${data.end.name}: ${data.end.words}`));
   $('decided').replaceChildren(...lines);
   const chosen = $('whom').value;
   const now = stateAt(at, chosen);
@@ -163,10 +174,10 @@ function show() {
     row.append(head, make('td', to));
     return row;
   });
-  $('state').replaceChildren(...(rows.length > 0 ? rows : [make('tr', 'nothing is known of it yet')]));
+  $('state').replaceChildren(...(rows.length > 0 ? rows : [make('tr', 'nothing is known of it at this step')]));
 }
 
-const GROUPS = [['Connections', /^c\d/], ['Users', /^(u\d|trade)/], ['Topics', /^(market|portfolio|quote)/], ['Nodes', /^n\d/], ['Others', /./]];
+const GROUPS = [['Connections', /^c\d/], ['Users', /^(u\d|user |trade)/], ['Topics', /^(market|portfolio|quote)/], ['Nodes', /^(n\d|node )/], ['Others', /./]];
 {
   const left = [...whom].sort((one, other) => one.localeCompare(other, 'en', { numeric: true }));
   for (const [label, like] of GROUPS) {
@@ -186,14 +197,35 @@ $('words').textContent = data.words;
 $('again').textContent = data.again;
 if (data.end) {
   $('end').className = 'bad';
-  $('end').textContent = `${data.end.name} is broken at ${seconds(data.end.at)} s: ${data.end.words}`;
+  $('end').textContent = `${data.end.name} at ${seconds(data.end.at)} s: ${data.end.words}`;
 } else {
-  $('end').textContent = `Every promise was kept in ${seconds(data.lasts)} simulated seconds.`;
+  $('end').textContent = data.well;
   $('violation').disabled = true;
 }
-if (data.left_out > 0) $('note').textContent = `The first ${data.left_out} steps are left out: the run is too long for one page. State is right all the same.`;
+const notes = [];
+if (data.left_out > 0) notes.push(`The first ${data.left_out} steps are left out: the run is too long for one page. State is right all the same${data.begin_is_full ? ', but of some it is not known how they stood before' : ''}.`);
+if (data.undrawn > 0) notes.push(`${data.undrawn} moments and spans are not drawn.`);
+$('note').textContent = notes.join(' ');
+// What can be drawn, with its words.
+const LEGEND = {
+  up: 'node is up', leaving: 'is leaving', away: 'no contact with the bus', wrong: 'fault', blow: data.is_recorded ? 'marked' : 'fault, a moment',
+  in: 'client is in', trying: 'tries to get in', stalled: data.is_recorded ? 'congested' : 'does not read', mark: 'act',
+};
+const drawn = new Set(data.spans.map((span) => span.kind));
+for (const [kind, words] of Object.entries(LEGEND)) {
+  if (drawn.has(kind)) $('legend').append(make('i', undefined, kind), make('span', words));
+}
+if (data.is_recorded) {
+  // A recording has no acts, and its engine's steps are all there is.
+  for (const option of $('kinds').querySelectorAll('[value=outside], [value=told]')) option.remove();
+  $('kinds').querySelector('[value=acts]').textContent = 'what is marked alone';
+  $('fault').textContent = 'Next mark';
+  $('violation').textContent = 'Where it ends';
+  for (const word of document.querySelectorAll('.fault-word')) word.textContent = 'mark';
+  for (const word of document.querySelectorAll('.violation-word')) word.textContent = 'where it ends';
+}
 const name = () => { $('chosen').textContent = $('whom').value; };
-const fault = () => go(shown.find((number) => number > at && steps[number].k === 'fault') ?? at);
+const fault = () => go(shown.find((number) => number > at && ['fault', 'marked'].includes(steps[number].k)) ?? at);
 const violation = () => {
   if (broken < 0) return;
   if (!shown.includes(broken)) {

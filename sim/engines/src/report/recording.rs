@@ -1,49 +1,92 @@
 //! A run as data for a page: steps, what each changed of whom, and what lasted from when to when.
 //!
 //! It is bounded: of a long run the oldest steps are left out, and what they changed is kept as the state
-//! in which the rest begins.
+//! in which the rest begins. It knows nothing of what it holds.
 
 use std::collections::{BTreeMap, VecDeque};
 
 use serde::Serialize;
 
-use crate::engines::Does;
-use crate::oracle::{Call, Ended, Got, Item, Node, Observation, Offer, Resume, Tab, Target};
+use crate::oracle::{Conn, Item, Node, Tab, Target, User};
 
 /// Bytes of steps that are kept, about as many as the page then has.
 const STEPS_BYTES_MAX: usize = 7 << 20;
 
-/// What is drawn at most.
+/// Of how many the state is kept in which the steps begin.
+const BEGIN_MAX: usize = 5_000;
+
+/// What is drawn at most, and how much of that are moments.
 const SPANS_MAX: usize = 12_000;
+const MOMENTS_MAX: usize = SPANS_MAX / 2;
 
 /// Bytes of a step beside its texts.
 const STEP_BYTES: usize = 40;
 
 /// One thing that happened; names are short, since there are many.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub(super) struct Step {
+pub struct Step {
     /// When, in milliseconds.
-    t: u64,
-    /// Of which kind: fault, act, seen, told, end.
-    k: &'static str,
+    pub t: u64,
+    /// Of which kind: fault, act, seen, told, marked, end.
+    pub k: &'static str,
     /// What.
-    x: String,
+    pub x: String,
     /// What an engine decided of it.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    o: Vec<String>,
-    /// What it changed: of whom, what, and to what; nothing means that it is no more.
+    pub o: Vec<String>,
+    /// What it changed.
+    #[serde(skip_serializing_if = "Changes::is_empty")]
+    pub d: Changes,
+    /// Whom it is about beside those whom it changed, and beside those whom its words name.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    d: Vec<(String, String, String)>,
+    pub w: Vec<String>,
+    /// It is the one with which the run ended badly.
+    #[serde(skip_serializing_if = "is_not")]
+    pub b: bool,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes it so")]
+fn is_not(b: &bool) -> bool {
+    !b
 }
 
 impl Step {
     fn bytes(&self) -> usize {
-        let decided: usize = self.o.iter().map(|line| line.len() + 3).sum();
-        let changed = self.d.iter();
+        let texts: usize = self
+            .o
+            .iter()
+            .chain(&self.w)
+            .map(|text| text.len() + 3)
+            .sum();
+        let changed = self.d.0.iter();
         let changed: usize = changed
             .map(|(of, what, to)| of.len() + what.len() + to.len() + 12)
             .sum();
-        STEP_BYTES + self.x.len() + decided + changed
+        STEP_BYTES + self.x.len() + texts + changed
+    }
+}
+
+/// What a step changes: of whom, what, and to what.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(transparent)]
+pub struct Changes(Vec<(String, String, String)>);
+
+impl Changes {
+    /// From here on `what` of this one is `to`; the empty text means that it is no more.
+    pub fn set(&mut self, of: &dyn std::fmt::Display, what: &str, to: impl std::fmt::Display) {
+        let change = (of.to_string(), what.to_owned(), to.to_string());
+        if self.0.last() != Some(&change) {
+            self.0.push(change);
+        }
+    }
+
+    /// Nothing is known of this one any more.
+    pub fn forget(&mut self, of: &dyn std::fmt::Display) {
+        self.set(of, "", "");
+    }
+
+    fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
 }
 
@@ -54,7 +97,7 @@ pub(super) struct Span {
     lane: String,
     from: u64,
     to: u64,
-    /// How it is drawn: up, leaving, wrong, away, in, trying, stalled, mark.
+    /// How it is drawn: up, leaving, wrong, blow, away, in, trying, stalled, mark.
     kind: &'static str,
     words: String,
 }
@@ -68,52 +111,80 @@ pub struct Recording {
     begin: BTreeMap<String, BTreeMap<String, String>>,
     /// Steps that were left out for their number.
     left_out: u64,
+    /// What is not drawn for its number.
+    undrawn: u64,
+    /// Whether there were more than the beginning holds.
+    begin_is_full: bool,
     #[serde(skip)]
     bytes: usize,
     /// What lasts now, by lane and kind.
     #[serde(skip)]
     open: BTreeMap<(String, &'static str), usize>,
     #[serde(skip)]
-    targets: BTreeMap<Item, Target>,
+    pub(super) targets: BTreeMap<Item, Target>,
     #[serde(skip)]
-    places: BTreeMap<Node, u32>,
+    pub(super) places: BTreeMap<Node, u32>,
     #[serde(skip)]
-    tabs: BTreeMap<crate::oracle::Conn, (Tab, crate::oracle::User)>,
+    pub(super) tabs: BTreeMap<Conn, (Tab, User)>,
 }
 
 impl Recording {
-    fn push(&mut self, step: Step) {
+    /// Something happened, after everything before.
+    pub fn push(&mut self, step: Step) {
         self.bytes += step.bytes();
         self.steps.push_back(step);
         while self.bytes > STEPS_BYTES_MAX
+            && self.steps.len() > 1
             && let Some(step) = self.steps.pop_front()
         {
             self.bytes -= step.bytes();
             self.left_out += 1;
-            for (of, what, to) in step.d {
-                let of = self.begin.entry(of).or_default();
-                if to.is_empty() {
-                    of.remove(&what);
-                } else {
-                    of.insert(what, to);
-                }
+            for change in step.d.0 {
+                self.began(change);
             }
         }
     }
 
-    fn span(&mut self, lane: String, (from, to): (u64, u64), kind: &'static str, words: String) {
-        if self.spans.len() < SPANS_MAX {
-            self.spans.push(Span {
-                lane,
-                from,
-                to,
-                kind,
-                words,
-            });
+    /// A change before the first step that is kept.
+    fn began(&mut self, (of, what, to): (String, String, String)) {
+        if to.is_empty() {
+            if let Some(known) = self.begin.get_mut(&of) {
+                known.remove(&what);
+                if what.is_empty() || known.is_empty() {
+                    self.begin.remove(&of);
+                }
+            }
+        } else if self.begin.len() < BEGIN_MAX || self.begin.contains_key(&of) {
+            self.begin.entry(of).or_default().insert(what, to);
+        } else {
+            self.begin_is_full = true;
         }
     }
 
-    fn begins(&mut self, now: u64, lane: &str, kind: &'static str, words: String) {
+    /// Draws something from `from` to `to`.
+    pub fn span(
+        &mut self,
+        lane: String,
+        (from, to): (u64, u64),
+        kind: &'static str,
+        words: String,
+    ) {
+        let max = if from == to { MOMENTS_MAX } else { SPANS_MAX };
+        if self.spans.len() >= max {
+            self.undrawn += 1;
+            return;
+        }
+        self.spans.push(Span {
+            lane,
+            from,
+            to,
+            kind,
+            words,
+        });
+    }
+
+    /// Something begins that lasts; what there is of its kind in this lane ends.
+    pub fn begins(&mut self, now: u64, lane: &str, kind: &'static str, words: String) {
         self.ends(now, lane, kind);
         let number = self.spans.len();
         self.span(lane.to_owned(), (now, u64::MAX), kind, words);
@@ -122,7 +193,8 @@ impl Recording {
         }
     }
 
-    fn ends(&mut self, now: u64, lane: &str, kind: &'static str) {
+    /// What there is of this kind in this lane ends.
+    pub fn ends(&mut self, now: u64, lane: &str, kind: &'static str) {
         let number = self.open.remove(&(lane.to_owned(), kind));
         if let Some(span) = number.and_then(|number| self.spans.get_mut(number)) {
             span.to = now;
@@ -130,7 +202,8 @@ impl Recording {
     }
 
     /// When something happened last.
-    pub(crate) fn last(&self) -> u64 {
+    #[must_use]
+    pub fn last(&self) -> u64 {
         self.steps.back().map_or(0, |step| step.t)
     }
 
@@ -141,7 +214,8 @@ impl Recording {
         }
     }
 
-    pub(crate) fn words(&mut self, now: u64, words: String) {
+    /// Something is said that is nobody's doing.
+    pub fn words(&mut self, now: u64, words: String) {
         self.push(Step {
             t: now,
             k: "end",
@@ -150,265 +224,13 @@ impl Recording {
         });
     }
 
-    pub(crate) fn input(&mut self, now: u64, node: Node, words: String) {
-        self.push(Step {
-            t: now,
-            k: "told",
-            x: format!("{node}: {words}"),
-            ..Step::default()
-        });
-    }
-
-    pub(crate) fn decision(&mut self, words: String) {
+    /// An engine decides something of what it was told last.
+    pub(super) fn decided(&mut self, words: String) {
         // What is seen while a decision is carried out comes between it and the next.
         let told = self.steps.iter_mut().rev().find(|step| step.k == "told");
         if let Some(step) = told {
             self.bytes += words.len() + 3;
             step.o.push(words);
         }
-    }
-
-    /// A node begins to live at a place.
-    pub(crate) fn starts(&mut self, place: u32, node: Node) {
-        self.places.insert(node, place);
-    }
-
-    pub(crate) fn act(&mut self, now: u64, does: &Does) {
-        let words = does.to_string();
-        self.push(Step {
-            t: now,
-            k: if does.is_fault() { "fault" } else { "act" },
-            x: words.clone(),
-            ..Step::default()
-        });
-        let place = does.place().map(|place| format!("place {place}"));
-        let link = does.place().map(|place| format!("place {place} – bus"));
-        let bus = || "bus".to_owned();
-        let (lane, ms) = match does {
-            Does::Publish { .. } | Does::Emit { .. } => (Some("publishers".to_owned()), 0),
-            Does::Client { .. } | Does::Stall { .. } | Does::Vanish { .. } | Does::Herd { .. } => {
-                (Some("clients".to_owned()), 0)
-            }
-            Does::Cut { ms, .. }
-            | Does::RequestsStuck { ms, .. }
-            | Does::AnswersStuck { ms, .. }
-            | Does::PushesStuck { ms, .. } => (link, *ms),
-            Does::SlowBus { ms, .. } | Does::HungBus { ms } => (Some(bus()), *ms),
-            Does::BusCrash { ms } => (Some(bus()), (*ms).min(15_000)),
-            Does::DataLoss | Does::ClockSet { .. } | Does::Trimmed { .. } => (Some(bus()), 0),
-            Does::NodeCrash { .. } | Does::Restart { .. } | Does::PushesMissed { .. } => (place, 0),
-            Does::SessionEnds { ms, .. } => (Some("sessions".to_owned()), *ms),
-            Does::Garbage { ms } => (Some("clients".to_owned()), *ms),
-        };
-        if let Some(lane) = lane {
-            let kind = match (does.is_fault(), ms) {
-                (true, 0) => "blow",
-                (true, _) => "wrong",
-                (false, _) => "mark",
-            };
-            self.span(lane, (now, now + ms), kind, words);
-        }
-    }
-
-    pub(crate) fn seen(&mut self, now: u64, observation: &Observation) {
-        let mut changes = Changes::default();
-        self.note(now, observation, &mut changes);
-        self.push(Step {
-            t: now,
-            k: "seen",
-            x: observation.to_string(),
-            d: changes.0,
-            ..Step::default()
-        });
-    }
-
-    fn lane(&self, node: Node) -> String {
-        let place = self.places.get(&node);
-        place.map_or_else(|| node.to_string(), |place| format!("place {place}"))
-    }
-
-    fn offered(&mut self, offers: &[Offer], by: &str, changes: &mut Changes) {
-        for offer in offers {
-            self.targets.insert(offer.item, offer.target);
-            changes.set(
-                &offer.target,
-                "offered last",
-                format!("{} {by}", offer.item),
-            );
-        }
-    }
-
-    #[allow(
-        clippy::wildcard_enum_match_arm,
-        reason = "most observations change little, and what they say is in the step itself"
-    )]
-    fn note(&mut self, now: u64, observation: &Observation, changes: &mut Changes) {
-        match observation {
-            Observation::Dialled {
-                conn,
-                tab,
-                user,
-                node,
-                resume,
-                ..
-            } => {
-                self.tabs.insert(*conn, (*tab, *user));
-                self.begins(
-                    now,
-                    &tab.to_string(),
-                    "trying",
-                    format!("{conn} of {user} tries {node}"),
-                );
-                changes.set(conn, "tab", tab);
-                changes.set(conn, "user", user);
-                changes.set(conn, "node", node);
-                changes.set(conn, "state", "asks to be let in");
-                if let Resume::After(id) = resume {
-                    changes.set(conn, "resumes after", id);
-                }
-                changes.set(user, &conn.to_string(), format!("tries {node}"));
-            }
-            Observation::Admitted(conn) => self.of_conn(*conn, "counted", changes),
-            Observation::Entered(conn) => {
-                if let Some((tab, user)) = self.tabs.get(conn).copied() {
-                    let lane = tab.to_string();
-                    self.ends(now, &lane, "trying");
-                    self.begins(now, &lane, "in", format!("{conn} of {user}"));
-                }
-                self.of_conn(*conn, "in", changes);
-            }
-            Observation::Refused { conn, .. } => self.of_conn(*conn, "refused", changes),
-            Observation::Left(conn) => self.of_conn(*conn, "counted no more", changes),
-            Observation::Ended { conn, how } => {
-                if let Some((tab, user)) = self.tabs.get(conn).copied() {
-                    for kind in ["trying", "in", "stalled"] {
-                        self.ends(now, &tab.to_string(), kind);
-                    }
-                    changes.set(&user, &conn.to_string(), "");
-                }
-                changes.set(
-                    conn,
-                    "state",
-                    match how {
-                        Ended::Disconnected => "disconnected",
-                        Ended::Own => "ended by its client",
-                        Ended::Transport => "closed",
-                    },
-                );
-            }
-            Observation::Stalled { conn, on } => {
-                if let Some((tab, _)) = self.tabs.get(conn).copied() {
-                    let lane = tab.to_string();
-                    if *on {
-                        self.begins(now, &lane, "stalled", format!("{conn} does not read"));
-                    } else {
-                        self.ends(now, &lane, "stalled");
-                    }
-                }
-                changes.set(conn, "reads", if *on { "no" } else { "yes" });
-            }
-            Observation::Called { conn, call, .. } => changes.set(conn, asked(*call), "asked for"),
-            Observation::Got(conn, got) => got_by(conn, got, changes),
-            Observation::Offered {
-                node,
-                offers,
-                batch,
-                ..
-            } => self.offered(offers, &format!("in {batch} at {node}"), changes),
-            Observation::Emitted { offers } => self.offered(offers, "by an emitter", changes),
-            Observation::Took { item } => {
-                if let Some(target) = self.targets.get(item) {
-                    changes.set(target, "latest on the bus", item);
-                }
-            }
-            Observation::Logged { item, id } => {
-                if let Some(target) = self.targets.get(item) {
-                    changes.set(target, "logged last", format!("{item} as {id}"));
-                }
-            }
-            Observation::Session { user, there } => {
-                changes.set(user, "session", if *there { "there" } else { "ended" });
-            }
-            Observation::Contact { node, reached } => {
-                let lane = format!("{} – bus", self.lane(*node));
-                if *reached {
-                    self.ends(now, &lane, "away");
-                } else {
-                    self.begins(now, &lane, "away", format!("{node} has no contact"));
-                }
-                changes.set(node, "bus", if *reached { "reached" } else { "lost" });
-            }
-            Observation::Fault { node, on } => {
-                changes.set(
-                    node,
-                    "way to the bus",
-                    if *on { "disturbed" } else { "open" },
-                );
-            }
-            Observation::NodeStarted(node) => {
-                let lane = self.lane(*node);
-                self.begins(now, &lane, "up", node.to_string());
-                changes.set(node, "place", lane);
-                changes.set(node, "state", "up");
-            }
-            Observation::NodeDraining { node, .. } => {
-                let lane = self.lane(*node);
-                self.begins(now, &lane, "leaving", format!("{node} leaves"));
-                changes.set(node, "state", "leaving");
-            }
-            Observation::NodeExited(node) | Observation::NodeCrashed(node) => {
-                let lane = self.lane(*node);
-                for (lane, kind) in [
-                    (lane.clone(), "up"),
-                    (lane.clone(), "leaving"),
-                    (format!("{lane} – bus"), "away"),
-                ] {
-                    self.ends(now, &lane, kind);
-                }
-                changes.set(node, "state", "gone");
-            }
-            _ => {}
-        }
-    }
-
-    fn of_conn(&self, conn: crate::oracle::Conn, state: &str, changes: &mut Changes) {
-        changes.set(&conn, "state", state);
-        if let Some((_, user)) = self.tabs.get(&conn) {
-            changes.set(user, &conn.to_string(), state);
-        }
-    }
-}
-
-fn asked(call: Call) -> &'static str {
-    match call {
-        Call::Portfolio => "portfolio",
-        Call::Trades => "trades",
-        Call::Watchlist => "watchlist",
-    }
-}
-
-fn got_by(conn: &crate::oracle::Conn, got: &Got, changes: &mut Changes) {
-    match got {
-        Got::Confirmed { call, .. } => changes.set(conn, asked(*call), "confirmed"),
-        Got::RateLimited { call } => changes.set(conn, asked(*call), "refused: too often"),
-        Got::Trade { id, item } => changes.set(conn, "last trade", format!("{item}, {id}")),
-        Got::Value { topic, item } => {
-            changes.set(conn, &topic.to_string(), item);
-            changes.set(topic, &conn.to_string(), item);
-        }
-        Got::Resumed { .. } | Got::Shutdown { .. } => changes.set(conn, "told", got),
-        Got::Excess | Got::SessionExpired | Got::Error => changes.set(conn, "last error", got),
-        Got::Unsubscribed { .. } => changes.set(conn, "watchlist", got),
-    }
-}
-
-/// What a step changes.
-#[derive(Debug, Default)]
-struct Changes(Vec<(String, String, String)>);
-
-impl Changes {
-    fn set(&mut self, of: &dyn std::fmt::Display, what: &str, to: impl std::fmt::Display) {
-        self.0
-            .push((of.to_string(), what.to_owned(), to.to_string()));
     }
 }
