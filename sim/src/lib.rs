@@ -4,12 +4,13 @@
 //! [`world`] holds real server nodes, clients and publishers on a simulated network ([`net`]) under a
 //! simulated clock, with a simulated [`redis`]: the server is the one that production runs, and
 //! [`journal::Journal`] is the byte-for-byte log. [`judge`] holds the oracle over it. [`oracle`] knows the
-//! guarantees and nothing of how a cluster is made; [`swarm`] runs many seeds. Every node is recorded
+//! guarantees and nothing of how a cluster is made; [`swarm`] runs many seeds. [`shrinking`] makes a run that fails smaller. Every node is recorded
 //! ([`recordings`]), and [`trace`] looks at recordings. Everything that a run
 //! does follows from its seed.
 //!
 //! `sim/README.md` lists every source of chance and time, and how each is closed.
 
+mod chance;
 mod http_client;
 mod metrics_reader;
 mod tracing_lines;
@@ -24,6 +25,7 @@ pub mod publisher;
 pub mod recordings;
 pub mod redis;
 pub mod scenarios;
+pub mod shrinking;
 pub mod trace;
 pub mod world;
 

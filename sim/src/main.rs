@@ -16,7 +16,9 @@ use tradewire_sim::command;
 use tradewire_sim::journal::{Journal, Tail};
 use tradewire_sim::oracle::Situation;
 use tradewire_sim::recordings::Recordings;
-use tradewire_sim::scenarios::{NetworkKind, Ran, RunError, Scenario};
+use tradewire_sim::scenarios::random::Document;
+use tradewire_sim::scenarios::{NetworkKind, Ran, RunError, Scenario, run_document};
+use tradewire_sim::shrinking;
 use tradewire_sim::swarm::{self, Failure, Level};
 use tradewire_sim::trace::{self, ReplayArguments, ReportArguments, ShowArguments};
 
@@ -53,8 +55,9 @@ enum Command {
         /// The seed.
         #[arg(long, required_unless_present = "script")]
         seed: Option<u64>,
-        /// Of bare engines, instead of a seed: a file with a run, as shrink writes it.
-        #[arg(long, value_name = "FILE", conflicts_with_all = ["seed", "level"])]
+        /// Instead of a seed: a file with a run of bare engines, as shrink writes it, or with --scenario
+        /// random one of real servers.
+        #[arg(long, value_name = "FILE", conflicts_with_all = ["seed", "level", "clients", "network"])]
         script: Option<PathBuf>,
         /// What is simulated.
         #[arg(long, value_enum, default_value_t = Simulated::Server)]
@@ -88,8 +91,15 @@ enum Command {
     Show(ShowArguments),
     /// Make a page of what nodes recorded, or of one run of bare engines, to step through it in a browser.
     Report(ReportArguments),
-    /// Make a failing run of bare engines as small as it can be.
-    Shrink(command::Shrink),
+    /// Make a failing run as small as it can be: of bare engines, or of the scenario random.
+    Shrink {
+        /// What is simulated.
+        #[arg(long, value_enum, default_value_t = Simulated::Engine)]
+        level: Simulated,
+        /// Which run, and where the smallest is written.
+        #[command(flatten)]
+        shrink: command::Shrink,
+    },
     /// Run many seeds and stop at the first that fails.
     Swarm {
         /// What is simulated.
@@ -147,8 +157,9 @@ fn main() -> ExitCode {
         Command::Run {
             script: Some(script),
             frames,
+            scenario,
             ..
-        } => command::Run::of_script(script, frames).run(),
+        } if scenario != Scenario::Random => command::Run::of_script(script, frames).run(),
         Command::Run {
             seed,
             level: Simulated::Engine,
@@ -157,7 +168,7 @@ fn main() -> ExitCode {
         } => command::Run::of_seed(seed.unwrap_or_default(), frames).run(),
         Command::Run {
             seed,
-            script: None,
+            script,
             level: Simulated::Server,
             scenario,
             clients,
@@ -177,19 +188,37 @@ fn main() -> ExitCode {
                 (_, true) => Told::Story,
                 (false, false) => Told::Log,
             };
-            if let Some(why) = refusal(scenario, network, clients, told) {
-                fail(&why, NOT_RUN)
-            } else {
-                let recordings = Recordings::default();
-                let code = run_servers(seed, scenario, clients, network, told, &recordings);
-                let kept = keep(&recordings, frames, record.as_deref());
-                if code == 0 { kept } else { code }
+            let document = script.as_deref().map(shrinking::read).transpose();
+            match (refusal(scenario, network, clients, told), document) {
+                (Some(why), _) => fail(&why, NOT_RUN),
+                (None, Err(error)) => fail(&error, NOT_RUN),
+                (None, Ok(document)) => {
+                    let clients = clients.or(scenario.clients()).unwrap_or_default();
+                    let what = match document {
+                        Some(document) => What::Document(document),
+                        None => What::Seed(scenario, seed, clients),
+                    };
+                    let recordings = Recordings::default();
+                    let code = run_servers(what, network, told, &recordings);
+                    let kept = keep(&recordings, frames, record.as_deref());
+                    if code == 0 { kept } else { code }
+                }
             }
         }
         Command::Replay(arguments) => look(|out| trace::replay(&arguments, out)),
         Command::Show(arguments) => look(|out| trace::show(&arguments, out)),
         Command::Report(arguments) => look(|out| trace::report(arguments, out)),
-        Command::Shrink(shrink) => shrink.run(),
+        Command::Shrink {
+            level: Simulated::Engine,
+            shrink,
+        } => shrink.run(),
+        Command::Shrink {
+            level: Simulated::Server,
+            shrink,
+        } => {
+            let clients = Scenario::Random.clients().unwrap_or_default();
+            shrinking::run(&shrink, clients).unwrap_or_else(|error| fail(&error, NOT_RUN))
+        }
         Command::Swarm { level, seeds, jobs } => {
             let level = Level::from(level);
             let report = swarm::swarm(level, seeds.start, seeds.end, usize::from(jobs));
@@ -258,16 +287,17 @@ fn refusal(
     None
 }
 
+/// What real servers are to go through.
+#[derive(Clone, Debug)]
+enum What {
+    /// What a scenario makes of a seed, with so many clients.
+    Seed(Scenario, u64, u16),
+    /// What is left of a random run.
+    Document(Document),
+}
+
 /// Runs on a thread that has drawn nothing yet, in a process that runs nothing else.
-fn run_servers(
-    seed: u64,
-    scenario: Scenario,
-    clients: Option<u16>,
-    network: NetworkKind,
-    told: Told,
-    recordings: &Recordings,
-) -> u8 {
-    let clients = clients.or(scenario.clients()).unwrap_or_default().into();
+fn run_servers(what: What, network: NetworkKind, told: Told, recordings: &Recordings) -> u8 {
     let usual = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
         PANICKED.store(true, Ordering::Relaxed);
@@ -278,10 +308,13 @@ fn run_servers(
         Some(tail) => Box::new(tail),
         None => Box::new(BufWriter::with_capacity(1 << 16, io::stdout())),
     };
-    let recordings = recordings.clone();
+    let (recordings, runs) = (recordings.clone(), what.clone());
     let running = thread::Builder::new().spawn(move || {
         let journal = Journal::new(out).with_recordings(recordings);
-        scenario.run(seed, clients, network, &journal)
+        match runs {
+            What::Seed(scenario, seed, clients) => scenario.run(seed, clients, network, &journal),
+            What::Document(document) => run_document(&document, network, &journal),
+        }
     });
     let ran = running.map(|running| running.join());
     let tell_end = || {
@@ -301,10 +334,16 @@ fn run_servers(
             if told == Told::Story {
                 print(&ran.story);
             }
-            let code = verdict(seed, scenario, network, &ran, told);
+            let code = verdict(&what, network, &ran, told);
             if told == Told::End {
                 let simulated_ms = u64::try_from(ran.took.as_millis()).unwrap_or(u64::MAX);
                 print(&format!("{}\n", swarm::sums(simulated_ms, &ran.situations)));
+                if let (What::Document(_), Err(violation), Some(size)) =
+                    (&what, ran.verdict, ran.size)
+                {
+                    let failure = Failure::from(violation);
+                    print(&format!("{}\n", shrinking::said(&failure, size)));
+                }
             }
             code
         }
@@ -346,17 +385,23 @@ fn look(tell: impl FnOnce(&mut dyn Write) -> io::Result<u8>) -> u8 {
 }
 
 /// Says what the oracle found, and how to see it again; a swarm, which asks for the end only, says that itself.
-fn verdict(seed: u64, scenario: Scenario, network: NetworkKind, ran: &Ran, told: Told) -> u8 {
+fn verdict(what: &What, network: NetworkKind, ran: &Ran, told: Told) -> u8 {
     let Err(violation) = &ran.verdict else {
         return 0;
     };
     let failure = Failure::from(violation.clone());
-    print(&format!("seed {seed} {failure}\n"));
-    if told != Told::End {
-        let again = match scenario {
-            Scenario::Small | Scenario::Random => swarm::reproduce(Level::Server, seed),
-            Scenario::Named(script) => script.reproduce(network, seed),
-        };
+    let (words, again) = match what {
+        What::Document(document) => (document.words.clone(), None),
+        What::Seed(scenario, seed, _) => {
+            let again = match scenario {
+                Scenario::Small | Scenario::Random => swarm::reproduce(Level::Server, *seed),
+                Scenario::Named(script) => script.reproduce(network, *seed),
+            };
+            (format!("seed {seed}"), Some(again))
+        }
+    };
+    print(&format!("{words} {failure}\n"));
+    if let Some(again) = again.filter(|_| told != Told::End) {
         print(&format!("reproduce: {again}\n"));
     }
     failure.code()

@@ -29,7 +29,7 @@ pub struct Which {
     /// The seed
     #[arg(long)]
     pub seed: Option<u64>,
-    /// A file with a run of bare engines, as shrink writes it
+    /// A file with a run, as shrink writes it
     #[arg(long, value_name = "FILE")]
     pub script: Option<PathBuf>,
 }
@@ -47,11 +47,12 @@ pub struct Run {
 /// Make a failing run as small as it can be.
 #[derive(Clone, Debug, Args)]
 pub struct Shrink {
+    /// Which
     #[command(flatten)]
-    which: Which,
+    pub which: Which,
     /// Where the smallest run is written
     #[arg(long, value_name = "FILE")]
-    out: Option<PathBuf>,
+    pub out: Option<PathBuf>,
 }
 
 /// Make a page of one run, to step through it in a browser.

@@ -18,6 +18,8 @@ use crate::oracle::{Guarantee, Situations, Verdict, Violation};
 use crate::redis::SandboxError;
 use crate::world::NodeError;
 
+use random::Document;
+
 pub use script::Script;
 
 /// Why a run could not be made.
@@ -60,6 +62,8 @@ pub struct Ran {
     pub situations: Situations,
     /// What everyone came through, if the scenario tells it.
     pub story: String,
+    /// How large it was, of a random run.
+    pub size: Option<random::Size>,
 }
 
 /// A named run.
@@ -143,31 +147,49 @@ impl Scenario {
     pub fn run(
         self,
         seed: u64,
-        clients: usize,
+        clients: u16,
         on: NetworkKind,
         journal: &Journal,
     ) -> Result<Ran, RunError> {
-        let mut ran = match self {
+        let ran = match self {
             Self::Small => Ran {
-                took: small::run(seed, clients, on, journal)?,
+                took: small::run(seed, clients.into(), on, journal)?,
                 verdict: Ok(()),
                 situations: Situations::default(),
                 story: String::new(),
+                size: None,
             },
-            Self::Random => random::run(seed, clients, on, journal)?,
+            Self::Random => random::run(&Document::of_seed(seed, clients), on, journal)?,
             Self::Named(script) => stage::run(script, seed, on, journal)?,
         };
-        if let Err(facts) = journal.recordings().replay()
-            && ran.verdict.is_ok()
-        {
-            let (guarantee, at) = (Guarantee::G10, journal.now());
-            ran.verdict = Err(Violation {
-                guarantee,
-                at: u64::try_from(at.as_millis()).unwrap_or(u64::MAX),
-                facts,
-            });
-        }
-        journal.finish().map_err(RunError::Log)?;
-        Ok(ran)
+        finished(ran, journal)
     }
+}
+
+/// Runs what is left of a random run. As [`Scenario::run`].
+///
+/// # Errors
+/// As [`Scenario::run`].
+pub fn run_document(
+    document: &Document,
+    on: NetworkKind,
+    journal: &Journal,
+) -> Result<Ran, RunError> {
+    finished(random::run(document, on, journal)?, journal)
+}
+
+/// Judges the recordings of a run, too, and ends its log.
+fn finished(mut ran: Ran, journal: &Journal) -> Result<Ran, RunError> {
+    if let Err(facts) = journal.recordings().replay()
+        && ran.verdict.is_ok()
+    {
+        let (guarantee, at) = (Guarantee::G10, journal.now());
+        ran.verdict = Err(Violation {
+            guarantee,
+            at: u64::try_from(at.as_millis()).unwrap_or(u64::MAX),
+            facts,
+        });
+    }
+    journal.finish().map_err(RunError::Log)?;
+    Ok(ran)
 }

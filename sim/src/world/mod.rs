@@ -11,8 +11,6 @@ use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-use rand::rngs::StdRng;
-use rand::{RngExt as _, SeedableRng as _};
 use tracing::subscriber::DefaultGuard;
 use tradewire_server::net::{Listener as _, Net};
 
@@ -34,7 +32,8 @@ pub struct World<W: Network> {
     journal: Journal,
     balancer: Balancer,
     nodes: Vec<Node>,
-    chance: StdRng,
+    /// What the lives of nodes are seeded from.
+    seed: u64,
     /// The server's log lines are this run's for as long as it lasts.
     _lines: DefaultGuard,
 }
@@ -50,7 +49,7 @@ impl<W: Network> World<W> {
             journal,
             balancer: Balancer::default(),
             nodes: Vec::new(),
-            chance: StdRng::seed_from_u64(seed),
+            seed,
             _lines: tracing::subscriber::set_default(subscriber),
         }
     }
@@ -174,9 +173,5 @@ impl<W: Network> World<W> {
         let (net, journal) = (self.network.net(), self.journal.clone());
         let reading = metrics_reader::read(net, node.to_owned(), journal);
         self.network.spawn(host, reading);
-    }
-
-    fn draw(&mut self) -> u64 {
-        self.chance.random()
     }
 }

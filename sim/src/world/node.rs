@@ -9,10 +9,12 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use rand::RngExt as _;
 use tokio::sync::{oneshot, watch};
 use tradewire_server::config::{self, ConfigError, Secret};
 use tradewire_server::{Handles, Seeds, Shutdown, run};
 
+use crate::chance::generator;
 use crate::http_client::PORT;
 use crate::net::{HostId, HostTime, Network};
 use crate::observation::Observation;
@@ -88,13 +90,20 @@ impl<W: Network> World<W> {
         if self.node(node).life.is_some() {
             return Ok(());
         }
+        let Node {
+            settings,
+            who,
+            lives,
+            ..
+        } = self.node(node);
+        // Of each life its own, so that one life less moves no other.
+        let mut chance = generator(self.seed, node.0 as u64, (*lives).into());
         let seeds = Seeds {
-            engine: self.draw(),
-            instance: self.draw(),
-            epoch: self.draw(),
-            demo: self.draw(),
+            engine: chance.random(),
+            instance: chance.random(),
+            epoch: chance.random(),
+            demo: chance.random(),
         };
-        let Node { settings, who, .. } = self.node(node);
         let (settings, who) = (settings.clone(), Arc::clone(who));
         let config = config::parse(flags(&settings), |_| None)?;
         let host = self

@@ -11,6 +11,7 @@ mod size;
 mod split;
 
 pub use size::Size;
+pub use split::smallest;
 
 use crate::engines::{Outcome, Script, Story};
 use crate::swarm::{self, Failure};
@@ -147,7 +148,8 @@ impl<T: FnMut(&str)> Search<T> {
 }
 
 /// How a run fails, without whom it hit and when: the guarantee and the first plain words.
-fn way(failure: &Failure) -> String {
+#[must_use]
+pub fn way(failure: &Failure) -> String {
     let (kind, text) = match failure {
         Failure::Crashed(text) | Failure::Told { text, .. } => ("crash".to_owned(), text),
         Failure::Stuck(violation) | Failure::Violated(violation) => {

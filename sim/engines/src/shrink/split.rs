@@ -2,7 +2,7 @@
 
 /// The smallest list that `fails` still accepts, as far as taking out neighbours goes. `fails` is asked
 /// for smaller lists and says whether the run made of one still fails; the list itself is known to.
-pub(super) fn smallest<T: Clone>(mut list: Vec<T>, mut fails: impl FnMut(&[T]) -> bool) -> Vec<T> {
+pub fn smallest<T: Clone>(mut list: Vec<T>, mut fails: impl FnMut(&[T]) -> bool) -> Vec<T> {
     let mut length = list.len();
     while length > 0 && !list.is_empty() {
         let mut at = 0;

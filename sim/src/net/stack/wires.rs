@@ -10,10 +10,11 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
+use rand::RngExt as _;
 use rand::rngs::StdRng;
-use rand::{RngExt as _, SeedableRng as _};
 use turmoil_net::{Packet, Transport};
 
+use crate::chance::generator;
 use crate::net::Latency;
 
 /// When a lost acknowledgement is sent again, as a probe of real TCP would bring about.
@@ -31,6 +32,8 @@ enum Way {
 /// One direction between two hosts.
 #[derive(Debug)]
 struct Link {
+    /// Its own, so that what goes on elsewhere moves nothing here.
+    chance: StdRng,
     way: Way,
     latency: Latency,
     loss_per_million: u32,
@@ -39,15 +42,21 @@ struct Link {
     last: Duration,
 }
 
+/// The directions that anything was sent in.
+#[derive(Debug)]
+struct Links {
+    seed: u64,
+    default: Latency,
+    all: BTreeMap<(IpAddr, IpAddr), Link>,
+}
+
 /// Both ends of a connection, the sender first.
 type Flow = (SocketAddr, SocketAddr);
 
 /// All links, and what travels on them.
 #[derive(Debug)]
 pub(super) struct Wires {
-    chance: StdRng,
-    default: Latency,
-    links: BTreeMap<(IpAddr, IpAddr), Link>,
+    links: Links,
     /// By arrival, then by order of sending.
     travelling: BTreeMap<(Duration, u64), Packet>,
     sent: u64,
@@ -58,9 +67,11 @@ pub(super) struct Wires {
 impl Wires {
     pub(super) fn new(seed: u64, default: Latency) -> Self {
         Self {
-            chance: StdRng::seed_from_u64(seed),
-            default,
-            links: BTreeMap::new(),
+            links: Links {
+                seed,
+                default,
+                all: BTreeMap::new(),
+            },
             travelling: BTreeMap::new(),
             sent: 0,
             dark: BTreeSet::new(),
@@ -78,12 +89,12 @@ impl Wires {
         {
             return;
         }
-        let link = link(&mut self.links, self.default, (packet.src, packet.dst));
+        let link = self.links.of(packet.src, packet.dst);
         let lost = match link.way {
             Way::Cut => true,
             Way::Open | Way::Held => {
                 link.loss_per_million > 0
-                    && self.chance.random_range(0..1_000_000) < link.loss_per_million
+                    && link.chance.random_range(0..1_000_000) < link.loss_per_million
             }
         };
         if lost {
@@ -101,13 +112,13 @@ impl Wires {
     }
 
     fn travel(&mut self, now: Duration, packet: Packet) {
-        let link = link(&mut self.links, self.default, (packet.src, packet.dst));
+        let link = self.links.of(packet.src, packet.dst);
         let Latency { min, max } = link.latency;
         let spread = u64::try_from(max.saturating_sub(min).as_micros()).unwrap_or(u64::MAX);
         let extra = if spread == 0 {
             0
         } else {
-            self.chance.random_range(0..=spread)
+            link.chance.random_range(0..=spread)
         };
         link.last = link.last.max(now + min + Duration::from_micros(extra));
         self.travelling.insert((link.last, self.sent), packet);
@@ -143,31 +154,31 @@ impl Wires {
         self.dark.insert(address);
         let gone = |packet: &Packet| packet.src == address || packet.dst == address;
         self.travelling.retain(|_, packet| !gone(packet));
-        for link in self.links.values_mut() {
+        for link in self.links.all.values_mut() {
             link.held.retain(|packet| !gone(packet));
         }
     }
 
     pub(super) fn set_latency(&mut self, from: IpAddr, to: IpAddr, latency: Latency) {
-        link(&mut self.links, self.default, (from, to)).latency = latency;
+        self.links.of(from, to).latency = latency;
     }
 
     pub(super) fn set_loss(&mut self, from: IpAddr, to: IpAddr, per_million: u32) {
-        link(&mut self.links, self.default, (from, to)).loss_per_million = per_million;
+        self.links.of(from, to).loss_per_million = per_million;
     }
 
     pub(super) fn hold(&mut self, from: IpAddr, to: IpAddr) {
-        link(&mut self.links, self.default, (from, to)).way = Way::Held;
+        self.links.of(from, to).way = Way::Held;
     }
 
     pub(super) fn cut(&mut self, from: IpAddr, to: IpAddr) {
-        let link = link(&mut self.links, self.default, (from, to));
+        let link = self.links.of(from, to);
         link.way = Way::Cut;
         link.held.clear();
     }
 
     pub(super) fn heal(&mut self, now: Duration, from: IpAddr, to: IpAddr) {
-        let link = link(&mut self.links, self.default, (from, to));
+        let link = self.links.of(from, to);
         link.way = Way::Open;
         for packet in std::mem::take(&mut link.held) {
             self.travel(now, packet);
@@ -175,18 +186,26 @@ impl Wires {
     }
 }
 
-fn link(
-    links: &mut BTreeMap<(IpAddr, IpAddr), Link>,
-    latency: Latency,
-    ends: (IpAddr, IpAddr),
-) -> &mut Link {
-    links.entry(ends).or_insert_with(|| Link {
-        way: Way::Open,
-        latency,
-        loss_per_million: 0,
-        held: VecDeque::new(),
-        last: Duration::ZERO,
-    })
+impl Links {
+    fn of(&mut self, from: IpAddr, to: IpAddr) -> &mut Link {
+        self.all.entry((from, to)).or_insert_with(|| Link {
+            chance: generator(self.seed, number(from), number(to)),
+            way: Way::Open,
+            latency: self.default,
+            loss_per_million: 0,
+            held: VecDeque::new(),
+            last: Duration::ZERO,
+        })
+    }
+}
+
+/// The last 64 bits of an address, which tell those of one network apart.
+fn number(address: IpAddr) -> u64 {
+    let bits = match address {
+        IpAddr::V4(address) => u128::from(address.to_bits()),
+        IpAddr::V6(address) => address.to_bits(),
+    };
+    u64::try_from(bits & u128::from(u64::MAX)).unwrap_or(u64::MAX)
 }
 
 fn flow(packet: &Packet) -> Flow {

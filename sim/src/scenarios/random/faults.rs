@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use rand::RngExt as _;
+use rand::rngs::StdRng;
 
+use super::chance::{Draws, about, percent, pick};
 use super::plan::{Fault, FaultKind};
 use super::{Act, Random};
 use crate::client::Command;
@@ -39,6 +41,16 @@ enum Way {
     Loss,
 }
 
+/// One time that something goes wrong.
+#[derive(Clone, Copy, Debug)]
+struct Hit {
+    kind: FaultKind,
+    ordinal: u64,
+    place: usize,
+    host: usize,
+    ms: u64,
+}
+
 /// Something that ends.
 #[derive(Clone, Debug)]
 pub(super) enum Ongoing {
@@ -57,6 +69,7 @@ pub(super) enum Ongoing {
     RedisDown {
         trouble: u32,
         lost: bool,
+        loading_ms: u64,
     },
     Session(User),
     Sessions,
@@ -76,7 +89,11 @@ impl<W: Network> Random<W> {
         self.after(ms, Act::FaultEnds(self.ongoings));
     }
 
-    pub(super) fn fault_begins(&mut self, number: usize) -> Result<Verdict, RunError> {
+    pub(super) fn fault_begins(
+        &mut self,
+        number: usize,
+        ordinal: u64,
+    ) -> Result<Verdict, RunError> {
         let Some(Fault {
             kind,
             every_ms,
@@ -90,48 +107,67 @@ impl<W: Network> Random<W> {
         else {
             return Ok(Ok(()));
         };
-        let again = self.about(every_ms);
-        self.after(again, Act::FaultBegins(number));
-        let ms = self.chance.random_range(lasts_ms / 10..=lasts_ms);
-        let place = self.chance.random_range(0..self.nodes.len());
-        let host = self.chance.random_range(0..self.hosts.len());
+        let mut chance = self.chance_of(Draws::Fault(kind), ordinal + 1);
+        let again = about(&mut chance, every_ms);
+        self.after(again, Act::FaultBegins(number, ordinal + 1));
+        let left_out = self.without.fault(kind, ordinal);
+        if !self.size.faults.entry(kind).or_default().counts(left_out) {
+            return Ok(Ok(()));
+        }
+        let ms = chance.random_range(lasts_ms / 10..=lasts_ms);
+        let place = chance.random_range(0..self.nodes.len());
+        let host = chance.random_range(0..self.hosts.len());
         self.world.journal().line(
             "world",
-            format_args!("== {kind:?}, node{place}, clients{host}, {ms} ms"),
+            format_args!("== {kind:?} {ordinal}, node{place}, clients{host}, {ms} ms"),
         );
-        Ok(self.bring_about(kind, place, host, ms))
+        let hit = Hit {
+            kind,
+            ordinal,
+            place,
+            host,
+            ms,
+        };
+        Ok(self.bring_about(&hit, &mut chance))
     }
 
-    fn bring_about(&mut self, kind: FaultKind, place: usize, host: usize, ms: u64) -> Verdict {
+    fn bring_about(&mut self, hit: &Hit, chance: &mut StdRng) -> Verdict {
+        let Hit {
+            kind,
+            ordinal,
+            place,
+            host,
+            ms,
+        } = *hit;
         match kind {
-            FaultKind::ClientCut => self.disturb_clients(Way::Cut, place, host, ms),
-            FaultKind::ClientCutUp => self.disturb_clients(Way::CutUp, place, host, ms),
-            FaultKind::ClientCutDown => self.disturb_clients(Way::CutDown, place, host, ms),
-            FaultKind::ClientHold => self.disturb_clients(Way::Hold, place, host, ms),
-            FaultKind::ClientLatency => self.disturb_clients(Way::Latency, place, host, ms),
-            FaultKind::ClientLoss => self.disturb_clients(Way::Loss, place, host, ms),
-            FaultKind::RedisCut => self.disturb_redis(Way::Cut, place, ms),
-            FaultKind::RedisCutUp => self.disturb_redis(Way::CutUp, place, ms),
-            FaultKind::RedisCutDown => self.disturb_redis(Way::CutDown, place, ms),
-            FaultKind::RedisHold => self.disturb_redis(Way::Hold, place, ms),
-            FaultKind::RedisLatency => self.disturb_redis(Way::Latency, place, ms),
-            FaultKind::RedisLoss => self.disturb_redis(Way::Loss, place, ms),
+            FaultKind::ClientCut => self.disturb_clients(Way::Cut, place, host, ms, chance),
+            FaultKind::ClientCutUp => self.disturb_clients(Way::CutUp, place, host, ms, chance),
+            FaultKind::ClientCutDown => self.disturb_clients(Way::CutDown, place, host, ms, chance),
+            FaultKind::ClientHold => self.disturb_clients(Way::Hold, place, host, ms, chance),
+            FaultKind::ClientLatency => self.disturb_clients(Way::Latency, place, host, ms, chance),
+            FaultKind::ClientLoss => self.disturb_clients(Way::Loss, place, host, ms, chance),
+            FaultKind::RedisCut => self.disturb_redis(Way::Cut, place, ms, chance),
+            FaultKind::RedisCutUp => self.disturb_redis(Way::CutUp, place, ms, chance),
+            FaultKind::RedisCutDown => self.disturb_redis(Way::CutDown, place, ms, chance),
+            FaultKind::RedisHold => self.disturb_redis(Way::Hold, place, ms, chance),
+            FaultKind::RedisLatency => self.disturb_redis(Way::Latency, place, ms, chance),
+            FaultKind::RedisLoss => self.disturb_redis(Way::Loss, place, ms, chance),
             FaultKind::RedisHang => self.hang(ms, Redis::hang),
             FaultKind::RedisPause => self.hang(ms, Redis::pause),
             FaultKind::RedisSlow => {
-                let each = Duration::from_millis(self.chance.random_range(1..200));
+                let each = Duration::from_millis(chance.random_range(1..200));
                 self.trouble_redis(ms, None, move |redis| redis.slow(each))
             }
             FaultKind::RedisRefuses => {
-                let why = if self.percent(50) {
+                let why = if percent(chance, 50) {
                     WriteRefusal::ReadOnly
                 } else {
                     WriteRefusal::OutOfMemory
                 };
                 self.trouble_redis(ms, None, move |redis| redis.refuse_writes(Some(why)))
             }
-            FaultKind::RedisStop => self.stop_redis(ms, false),
-            FaultKind::DataLost => self.stop_redis(ms, true),
+            FaultKind::RedisStop => self.stop_redis(ms, false, chance),
+            FaultKind::DataLost => self.stop_redis(ms, true, chance),
             FaultKind::DataFlushed => {
                 self.lose_data(Redis::remove_all);
                 self.begin(Ongoing::Sessions, ms + 1_000);
@@ -142,23 +178,23 @@ impl<W: Network> Random<W> {
                 Ok(())
             }
             FaultKind::ClockSet => {
-                let by = self.chance.random_range(-120_000..120_000);
+                let by = chance.random_range(-120_000..120_000);
                 self.set_clock(by);
                 Ok(())
             }
             FaultKind::Trim => {
-                let keep = self.chance.random_range(0..10);
+                let keep = chance.random_range(0..10);
                 self.with_redis(move |redis, _| {
                     redis.trim(store::LOG, keep);
                 });
                 Ok(())
             }
             FaultKind::Garbage => {
-                self.garbage();
+                self.garbage(chance);
                 Ok(())
             }
             FaultKind::SessionEnds => {
-                let user = User(self.chance.random_range(0..self.plan.users));
+                let user = User(chance.random_range(0..self.plan.users));
                 let gone = self.ongoing.values().any(|ongoing| {
                     matches!(ongoing, Ongoing::Sessions | Ongoing::RedisDown { .. })
                         || matches!(ongoing, Ongoing::Session(other) if *other == user)
@@ -166,23 +202,23 @@ impl<W: Network> Random<W> {
                 if self.plan.sessions && !gone {
                     self.set_session(user, false);
                     // Long enough, now and then, for it to be found out, also in the quiet before the end.
-                    let more = if self.percent(50) { 40_000 } else { 0 };
+                    let more = if percent(chance, 50) { 40_000 } else { 0 };
                     self.begin_for(Ongoing::Session(user), ms + more + 1_000);
                 }
                 Ok(())
             }
             FaultKind::Stall => {
-                self.some_clients(20, |run, client| {
+                self.some_clients(chance, 20, |run, client| {
                     run.tell(client, Command::Stall(Duration::from_millis(ms)));
                 });
                 Ok(())
             }
             FaultKind::Roam => {
-                self.some_clients(20, |run, client| run.tell(client, Command::Roam));
+                self.some_clients(chance, 20, |run, client| run.tell(client, Command::Roam));
                 Ok(())
             }
             FaultKind::Vanish => {
-                self.some_clients(10, Self::vanishes);
+                self.some_clients(chance, 10, Self::vanishes);
                 Ok(())
             }
             FaultKind::NodeKill => {
@@ -200,28 +236,33 @@ impl<W: Network> Random<W> {
                 Ok(())
             }
             FaultKind::Restart => {
-                self.restart(place);
+                self.restart(place, chance);
                 Ok(())
             }
             FaultKind::Deploy => {
-                self.rolls_on(0);
+                self.rolls_on(0, ordinal);
                 Ok(())
             }
         }
     }
 
-    fn some_clients(&mut self, percent: u32, mut hit: impl FnMut(&mut Self, usize)) {
+    fn some_clients(
+        &mut self,
+        chance: &mut StdRng,
+        share: u32,
+        mut hit: impl FnMut(&mut Self, usize),
+    ) {
         for client in 0..self.clients.len() {
-            if self.percent(percent) {
+            if percent(chance, share) {
                 hit(self, client);
             }
         }
     }
 
     /// Does something to what two hosts send each other.
-    fn disturb(&mut self, way: Way, a: HostId, b: HostId) {
-        let loss = super::plan::pick(&mut self.chance, &LOST_PER_MILLION);
-        let slow = super::plan::pick(&mut self.chance, &SLOW_MS);
+    fn disturb(&mut self, way: Way, a: HostId, b: HostId, chance: &mut StdRng) {
+        let loss = pick(chance, &LOST_PER_MILLION);
+        let slow = pick(chance, &SLOW_MS);
         let network = self.world.network();
         match way {
             Way::Cut => {
@@ -253,7 +294,14 @@ impl<W: Network> Random<W> {
         network.heal(a, b);
     }
 
-    fn disturb_clients(&mut self, way: Way, place: usize, host: usize, ms: u64) -> Verdict {
+    fn disturb_clients(
+        &mut self,
+        way: Way,
+        place: usize,
+        host: usize,
+        ms: u64,
+        chance: &mut StdRng,
+    ) -> Verdict {
         let (Some(clients), Some(node)) = (self.hosts.get(host).copied(), self.host_of(place))
         else {
             return Ok(());
@@ -263,19 +311,19 @@ impl<W: Network> Random<W> {
             node: format!("node{place}"),
         };
         self.judge.disturb(&link)?;
-        self.disturb(way, clients, node);
+        self.disturb(way, clients, node, chance);
         let ends = (clients, node);
         self.begin(Ongoing::Client { ends, link }, ms);
         Ok(())
     }
 
-    fn disturb_redis(&mut self, way: Way, place: usize, ms: u64) -> Verdict {
+    fn disturb_redis(&mut self, way: Way, place: usize, ms: u64, chance: &mut StdRng) -> Verdict {
         let Some(node) = self.host_of(place) else {
             return Ok(());
         };
         let trouble = self.judge.trouble(Some(&format!("node{place}")))?;
         let ends = (node, self.redis_host);
-        self.disturb(way, ends.0, ends.1);
+        self.disturb(way, ends.0, ends.1, chance);
         self.begin(Ongoing::RedisLink { ends, trouble }, ms);
         Ok(())
     }
@@ -303,18 +351,23 @@ impl<W: Network> Random<W> {
         Ok(())
     }
 
-    fn stop_redis(&mut self, ms: u64, lost: bool) -> Verdict {
+    fn stop_redis(&mut self, ms: u64, lost: bool, chance: &mut StdRng) -> Verdict {
         let trouble = self.judge.trouble(None)?;
         if lost {
             self.lose_data(|redis| redis.stop(Loss::Everything));
         } else {
             self.with_redis(|redis, _| redis.stop(Loss::Nothing));
         }
-        self.begin(Ongoing::RedisDown { trouble, lost }, ms);
+        let down = Ongoing::RedisDown {
+            trouble,
+            lost,
+            loading_ms: chance.random_range(0..1_500),
+        };
+        self.begin(down, ms);
         Ok(())
     }
 
-    fn garbage(&mut self) {
+    fn garbage(&mut self, chance: &mut StdRng) {
         const GARBAGE: [&[u8]; 6] = [
             b"",
             b"\xff\xfe",
@@ -323,10 +376,7 @@ impl<W: Network> Random<W> {
             b"[1,2,3]",
             b"\x93\xa7emitter\x83\xa4type\xc1",
         ];
-        let (first, second) = (
-            super::plan::pick(&mut self.chance, &GARBAGE),
-            super::plan::pick(&mut self.chance, &GARBAGE),
-        );
+        let (first, second) = (pick(chance, &GARBAGE), pick(chance, &GARBAGE));
         self.with_redis(move |redis, _| {
             redis.publish(store::STATE, first);
             redis.publish("socket.io#/#", second);
@@ -366,13 +416,16 @@ impl<W: Network> Random<W> {
                 });
                 self.after(MENDED_MS, Act::TroubleOver(trouble));
             }
-            Ongoing::RedisDown { trouble, lost } => {
-                let loading = self.chance.random_range(0..1_500);
-                self.with_redis(move |redis, _| redis.start(Duration::from_millis(loading)));
+            Ongoing::RedisDown {
+                trouble,
+                lost,
+                loading_ms,
+            } => {
+                self.with_redis(move |redis, _| redis.start(Duration::from_millis(loading_ms)));
                 if lost {
                     self.begin(Ongoing::Sessions, 500);
                 }
-                self.after(MENDED_MS + loading, Act::TroubleOver(trouble));
+                self.after(MENDED_MS + loading_ms, Act::TroubleOver(trouble));
             }
             Ongoing::Session(user) => self.restore(user),
             Ongoing::Sessions => (0..self.plan.users).for_each(|user| self.restore(User(user))),
@@ -387,13 +440,12 @@ impl<W: Network> Random<W> {
     }
 
     fn host_of(&self, place: usize) -> Option<HostId> {
-        let node = self.nodes.get(place)?;
-        self.world.host_of(*node)
+        self.world.host_of(self.node(place)?)
     }
 
     /// Ends a node at once; it comes back.
     fn end(&mut self, place: usize, ms: u64, how: fn(&mut World<W>, NodeId)) {
-        if let Some(node) = self.nodes.get(place).copied()
+        if let Some(node) = self.node(place)
             && self.host_of(place).is_some()
         {
             how(&mut self.world, node);
@@ -406,9 +458,9 @@ impl<W: Network> Random<W> {
         }
     }
 
-    fn restart(&mut self, place: usize) {
-        let hurried = self.percent(20);
-        if let Some(node) = self.nodes.get(place).copied()
+    fn restart(&mut self, place: usize, chance: &mut StdRng) {
+        let hurried = percent(chance, 20);
+        if let Some(node) = self.node(place)
             && self.host_of(place).is_some()
         {
             self.world.drain(node);
@@ -420,16 +472,18 @@ impl<W: Network> Random<W> {
     }
 
     /// The next node of a rolling deploy.
-    pub(super) fn rolls_on(&mut self, place: usize) {
+    pub(super) fn rolls_on(&mut self, place: usize, deploy: u64) {
         if place < self.nodes.len() && self.is_busy() {
-            self.restart(place);
-            self.after(GONE_MS + 2_000, Act::RollsOn(place + 1));
+            let which = deploy * self.nodes.len() as u64 + place as u64;
+            let mut chance = self.chance_of(Draws::Rolls, which);
+            self.restart(place, &mut chance);
+            self.after(GONE_MS + 2_000, Act::RollsOn(place + 1, deploy));
         }
     }
 
     pub(super) fn node_starts(&mut self, place: usize) -> Result<(), RunError> {
-        if let Some(node) = self.nodes.get(place) {
-            self.world.start_node(*node)?;
+        if let Some(node) = self.node(place) {
+            self.world.start_node(node)?;
         }
         Ok(())
     }

@@ -1,10 +1,14 @@
 //! A whole cluster under whatever a seed brings: several nodes, a Redis, clients in many tabs, publishers,
 //! an emitter, and faults; then quiet, in which what was promised must come about. The oracle watches all of it.
 
+mod chance;
+mod document;
 mod emitter;
 mod faults;
+mod numbers;
 mod people;
 mod plan;
+mod size;
 mod store;
 
 use std::collections::BTreeMap;
@@ -15,7 +19,6 @@ use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 use tracing::Level;
 
-use crate::client::Remote;
 use crate::journal::{Journal, Seen};
 use crate::judge::Judge;
 use crate::net::stack::{Stack, StackSettings};
@@ -29,7 +32,14 @@ use crate::scenarios::store::listen;
 use crate::scenarios::{NetworkKind, Ran, RunError};
 use crate::world::{NodeId, NodeSettings, World};
 
+pub use document::{CLIENTS_MAX, Document, DocumentError, Without};
+pub use numbers::{Numbers, NumbersError};
+pub use plan::FaultKind;
+pub use size::{Size, Tally};
+
+use chance::{Draws, about};
 use faults::Ongoing;
+use people::Place;
 use plan::Plan;
 
 const CLIENT_HOSTS: usize = 3;
@@ -52,13 +62,13 @@ enum Act {
     Adds,
     ClientActs,
     Connects(usize),
-    Emits,
-    FaultBegins(usize),
+    Emits(u64),
+    FaultBegins(usize, u64),
     FaultEnds(u32),
     Judges(usize),
     NodeStarts(usize),
-    Publishes,
-    RollsOn(usize),
+    Publishes(u64),
+    RollsOn(usize, u64),
     Settles,
     TroubleOver(u32),
 }
@@ -67,19 +77,19 @@ enum Act {
 struct Random<W: Network> {
     world: World<W>,
     plan: Plan,
-    chance: StdRng,
+    without: Without,
+    size: Size,
     judge: Judge,
     seen: Receiver<Seen>,
     agenda: BTreeMap<(Duration, u64), Act>,
     acts: u64,
     redis: Redis,
     redis_host: HostId,
-    nodes: Vec<NodeId>,
+    /// By number; those that are left out are none.
+    nodes: Vec<Option<NodeId>>,
     hosts: Vec<HostId>,
-    clients: Vec<Remote>,
+    clients: Vec<Place>,
     feeds: Vec<Feed>,
-    /// Items that were published or emitted.
-    items: u32,
     ongoing: BTreeMap<u32, Ongoing>,
     ongoings: u32,
     /// Faults and publishes come until then.
@@ -91,32 +101,34 @@ struct Random<W: Network> {
 ///
 /// # Errors
 /// When a part of the world could not be made.
-pub fn run(seed: u64, clients: usize, on: NetworkKind, journal: &Journal) -> Result<Ran, RunError> {
-    let mut chance = StdRng::seed_from_u64(seed ^ 0x5eed);
+pub fn run(document: &Document, on: NetworkKind, journal: &Journal) -> Result<Ran, RunError> {
+    let mut chance = StdRng::seed_from_u64(document.seed ^ 0x5eed);
     let settings = StackSettings {
         hosts_max: HOSTS_MAX,
         ..StackSettings::default()
     };
     let seed_of_network = chance.random();
-    let plan = Plan::new(seed, clients);
+    let mut plan = document.plan();
+    plan.lasts_ms = document.busy_ms();
+    let without = document.without.clone();
     for line in plan.to_string().lines() {
         journal.line("plan", format_args!("{line}"));
     }
     match on {
         NetworkKind::Stack => {
             let network = Stack::new(seed_of_network, settings, journal.clone())?;
-            Random::new(network, plan, chance)?.run()
+            Random::new(network, plan, without, chance)?.run()
         }
         NetworkKind::Turmoil => {
             let StackSettings { tick, latency, .. } = settings;
             let network = Turmoil::new(seed_of_network, tick, latency, journal.clone())?;
-            Random::new(network, plan, chance)?.run()
+            Random::new(network, plan, without, chance)?.run()
         }
     }
 }
 
 impl<W: Network> Random<W> {
-    fn new(network: W, plan: Plan, mut chance: StdRng) -> Result<Self, RunError> {
+    fn new(network: W, plan: Plan, without: Without, mut chance: StdRng) -> Result<Self, RunError> {
         let journal = network.journal().clone();
         let seen = journal.watch();
         let mut world = World::new(chance.random(), network, Level::DEBUG);
@@ -152,7 +164,8 @@ impl<W: Network> Random<W> {
         let mut random = Self {
             world,
             plan,
-            chance,
+            without,
+            size: Size::default(),
             judge,
             seen,
             agenda: BTreeMap::new(),
@@ -163,7 +176,6 @@ impl<W: Network> Random<W> {
             hosts,
             clients: Vec::new(),
             feeds,
-            items: 0,
             ongoing: BTreeMap::new(),
             ongoings: 0,
             busy_until,
@@ -180,8 +192,14 @@ impl<W: Network> Random<W> {
     fn add_nodes(&mut self, host: HostId) -> Result<(), RunError> {
         let skew = i32::try_from(self.plan.skew_permille * 1_000).unwrap_or(0);
         for index in 0..self.plan.nodes {
-            let drift = self.chance.random_range(-skew..=skew);
-            let ahead = self.chance.random_range(-5_000..=5_000);
+            let left_out = self.without.nodes.contains(index as u64);
+            if !self.size.nodes.counts(left_out) {
+                self.nodes.push(None);
+                continue;
+            }
+            let mut chance = self.chance_of(Draws::Node, index as u64);
+            let drift = chance.random_range(-skew..=skew);
+            let ahead = chance.random_range(-5_000..=5_000);
             let node = self.world.add_node(NodeSettings {
                 name: format!("node{index}"),
                 publish_token: TOKEN.to_owned(),
@@ -189,7 +207,7 @@ impl<W: Network> Random<W> {
                 time: HostTime::new(drift, ahead),
             })?;
             self.world.read_metrics(host, &format!("node{index}"));
-            self.nodes.push(node);
+            self.nodes.push(Some(node));
         }
         Ok(())
     }
@@ -201,28 +219,27 @@ impl<W: Network> Random<W> {
         if let Err(violation) = &verdict {
             journal.line("oracle", format_args!("VIOLATED {violation}"));
         }
+        let took = self.world.now();
+        self.size.ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
         Ok(Ran {
-            took: self.world.now(),
+            took,
             verdict,
             situations: self.judge.situations().clone(),
             story: String::new(),
+            size: Some(self.size),
         })
     }
 
     fn schedule(&mut self) {
-        self.after(3_000, Act::Publishes);
+        self.after(3_000, Act::Publishes(0));
         self.after(4_000, Act::ClientActs);
         if self.plan.emitter {
-            self.after(4_000, Act::Emits);
+            self.after(4_000, Act::Emits(0));
         }
-        for fault in 0..self.plan.faults.len() {
-            let every = self
-                .plan
-                .faults
-                .get(fault)
-                .map_or(0, |fault| fault.every_ms);
-            let ms = self.about(every) + 3_000;
-            self.after(ms, Act::FaultBegins(fault));
+        for (number, fault) in self.plan.faults.clone().into_iter().enumerate() {
+            let mut chance = self.chance_of(Draws::Fault(fault.kind), 0);
+            let ms = about(&mut chance, fault.every_ms) + 3_000;
+            self.after(ms, Act::FaultBegins(number, 0));
         }
         self.at(self.busy_until, Act::Settles);
     }
@@ -260,8 +277,7 @@ impl<W: Network> Random<W> {
             );
             // Its user loads the page again after a while.
             if rests && let Some(client) = people::index_of(&seen.who) {
-                let ms = self.chance.random_range(2_000..12_000);
-                self.after(ms, Act::Connects(client));
+                self.later(client, 2_000..12_000, Act::Connects(client));
             }
         }
         let now = self.world.now();
@@ -275,8 +291,8 @@ impl<W: Network> Random<W> {
             }
             Act::ClientActs => self.client_acts(),
             Act::Connects(client) => self.connects(client),
-            Act::Emits => return Ok(self.emits()),
-            Act::FaultBegins(fault) => return self.fault_begins(fault),
+            Act::Emits(ordinal) => return Ok(self.emits(ordinal)),
+            Act::FaultBegins(fault, ordinal) => return self.fault_begins(fault, ordinal),
             Act::FaultEnds(ongoing) => return Ok(self.fault_ends(ongoing)),
             Act::Judges(turn) => {
                 let span = QUIET.get(turn).copied().unwrap_or_default();
@@ -284,8 +300,8 @@ impl<W: Network> Random<W> {
                 return Ok(self.judge.quiet(span));
             }
             Act::NodeStarts(index) => self.node_starts(index)?,
-            Act::Publishes => self.publishes(),
-            Act::RollsOn(index) => self.rolls_on(index),
+            Act::Publishes(ordinal) => self.publishes(ordinal),
+            Act::RollsOn(index, deploy) => self.rolls_on(index, deploy),
             Act::Settles => self.settles(),
             Act::TroubleOver(trouble) => return Ok(self.judge.trouble_over(trouble)),
         }
@@ -294,17 +310,15 @@ impl<W: Network> Random<W> {
 
     /// Waits until everything is mended and everyone is back, then calls it quiet.
     fn settles(&mut self) {
-        let down = self
-            .nodes
-            .iter()
-            .any(|node| self.world.host_of(*node).is_none());
+        let mut nodes = self.nodes.iter().flatten();
+        let down = nodes.any(|node| self.world.host_of(*node).is_none());
         let waiting = self.agenda.values().any(|act| {
             matches!(
                 act,
                 Act::FaultEnds(_) | Act::TroubleOver(_) | Act::NodeStarts(_)
             )
         });
-        let draining = self.world.balancer().count() < self.nodes.len();
+        let draining = self.world.balancer().count() < self.nodes.iter().flatten().count();
         if down || waiting || draining || !self.ongoing.is_empty() {
             self.after(500, Act::Settles);
             return;
@@ -330,12 +344,11 @@ impl<W: Network> Random<W> {
         self.world.now() < self.busy_until
     }
 
-    /// A time that is `mean` on average and neither nothing nor very long.
-    fn about(&mut self, mean: u64) -> u64 {
-        self.chance.random_range(mean / 4..=mean * 7 / 4).max(1)
+    fn node(&self, place: usize) -> Option<NodeId> {
+        self.nodes.get(place).copied().flatten()
     }
 
-    fn percent(&mut self, percent: u32) -> bool {
-        self.chance.random_range(0..100) < percent
+    fn chance_of(&self, draws: Draws, ordinal: u64) -> StdRng {
+        chance::generator(self.plan.seed, draws, ordinal)
     }
 }

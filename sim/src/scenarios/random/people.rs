@@ -1,12 +1,15 @@
 //! Clients and what they do, publishers and what they publish.
 
+use std::ops::Range;
 use std::time::Duration;
 
 use rand::RngExt as _;
+use rand::rngs::StdRng;
 use serde_json::json;
 
+use super::chance::{Draws, about, percent};
 use super::{Act, CLIENT_HOSTS, Random, emitter};
-use crate::client::{Call, Command, Profile, TransportChoice};
+use crate::client::{Call, Command, Profile, Remote, TransportChoice};
 use crate::judge::{Emission, symbol_name, user_name};
 use crate::net::Network;
 use crate::oracle::{Item, Symbol, Target, Topic, User, Verdict};
@@ -20,46 +23,67 @@ pub(super) fn index_of(name: &str) -> Option<usize> {
     name.strip_prefix('c')?.parse().ok()
 }
 
+/// A client, or one that is left out.
+pub(super) struct Place {
+    remote: Option<Remote>,
+    /// What befalls it.
+    chance: StdRng,
+}
+
 impl<W: Network> Random<W> {
     pub(super) fn add_client(&mut self) {
         let index = self.clients.len();
+        let mut own = self.chance_of(Draws::Client, index as u64);
+        let chance = &mut own;
         let users = self.plan.users;
         let user = User(u32::try_from(index).unwrap_or(0) % users);
-        let transport = match self.chance.random_range(0..4) {
+        let transport = match chance.random_range(0..4) {
             0 => TransportChoice::Polling,
             1 => TransportChoice::Upgrade,
             _ => TransportChoice::Websocket,
         };
         let mut wants = vec![Call::Portfolio, Call::Trades];
-        if self.percent(80) {
-            wants.push(Call::Watch(self.symbols()));
+        if percent(chance, 80) {
+            wants.push(Call::Watch(self.symbols(chance)));
         }
-        let resume = self.plan.resume;
         let profile = Profile {
             name: name_of(index),
             user: user_name(user),
             session: format!("q{}", user.0),
             transport,
-            resumes: self.percent(resume),
+            resumes: percent(chance, self.plan.resume),
             wants,
-            after: Duration::from_millis(self.chance.random_range(500..4_000)),
-            seed: self.chance.random(),
+            after: Duration::from_millis(chance.random_range(500..4_000)),
+            seed: chance.random(),
         };
-        let host = index % CLIENT_HOSTS;
-        // Those who vanish may come and go, so that their places are taken for a while.
-        let crowded = self.plan.clients.div_ceil(users as usize) >= self.plan.connections_max();
-        self.judge
-            .expect(&profile.name, host, crowded || index >= self.plan.clients);
-        if let Some(at) = self.hosts.get(host).copied() {
-            let remote = self.world.add_client(at, profile);
-            self.clients.push(remote);
-        }
+        let left_out = self.without.clients.contains(index as u64);
+        let remote = self
+            .size
+            .clients
+            .counts(left_out)
+            .then(|| self.remote(index, profile))
+            .flatten();
+        self.clients.push(Place {
+            remote,
+            chance: own,
+        });
     }
 
-    fn symbols(&mut self) -> Vec<String> {
-        let count = self.chance.random_range(1..=self.plan.symbols.min(3));
+    fn remote(&mut self, index: usize, profile: Profile) -> Option<Remote> {
+        let host = index % CLIENT_HOSTS;
+        // Those who vanish may come and go, so that their places are taken for a while.
+        let users = self.plan.users as usize;
+        let crowded = self.plan.clients.div_ceil(users) >= self.plan.connections_max();
+        self.judge
+            .expect(&profile.name, host, crowded || index >= self.plan.clients);
+        let at = self.hosts.get(host).copied()?;
+        Some(self.world.add_client(at, profile))
+    }
+
+    fn symbols(&self, chance: &mut StdRng) -> Vec<String> {
+        let count = chance.random_range(1..=self.plan.symbols.min(3));
         let mut symbols: Vec<u32> = (0..count)
-            .map(|_| self.chance.random_range(0..self.plan.symbols))
+            .map(|_| chance.random_range(0..self.plan.symbols))
             .collect();
         symbols.sort_unstable();
         symbols.dedup();
@@ -68,7 +92,8 @@ impl<W: Network> Random<W> {
     }
 
     pub(super) fn tell(&self, client: usize, command: Command) {
-        if let Some(remote) = self.clients.get(client) {
+        let place = self.clients.get(client);
+        if let Some(remote) = place.and_then(|place| place.remote.as_ref()) {
             remote.tell(command);
         }
     }
@@ -77,20 +102,33 @@ impl<W: Network> Random<W> {
         self.tell(client, Command::Connect);
     }
 
+    /// Does something later to a client, or for it.
+    pub(super) fn later(&mut self, client: usize, ms: Range<u64>, act: Act) {
+        if let Some(place) = self.clients.get_mut(client) {
+            let ms = place.chance.random_range(ms);
+            self.after(ms, act);
+        }
+    }
+
     /// Some client does something.
     pub(super) fn client_acts(&mut self) {
         if !self.is_busy() {
             return;
         }
-        let every = self.plan.act_every_ms;
-        let ms = self.about(every);
+        let number = self.size.calls.drawn;
+        let mut own = self.chance_of(Draws::Calls, number + 1);
+        let chance = &mut own;
+        let ms = about(chance, self.plan.act_every_ms);
         self.after(ms, Act::ClientActs);
-        let client = self.chance.random_range(0..self.clients.len());
-        let call = match self.chance.random_range(0..10) {
+        if !self.size.calls.counts(self.without.calls.contains(number)) {
+            return;
+        }
+        let client = chance.random_range(0..self.clients.len());
+        let call = match chance.random_range(0..10) {
             0 | 1 => Call::Portfolio,
             2 => Call::Trades,
-            3..=6 => Call::Watch(self.symbols()),
-            _ => Call::Unwatch(self.symbols()),
+            3..=6 => Call::Watch(self.symbols(chance)),
+            _ => Call::Unwatch(self.symbols(chance)),
         };
         self.tell(client, Command::Emit(call));
     }
@@ -98,51 +136,53 @@ impl<W: Network> Random<W> {
     /// A client is gone for good without a word; another tab is opened instead.
     pub(super) fn vanishes(&mut self, client: usize) {
         self.tell(client, Command::Vanish);
-        let ms = self.chance.random_range(1_000..5_000);
-        self.after(ms, Act::Adds);
+        self.later(client, 1_000..5_000, Act::Adds);
     }
 
-    fn target(&mut self) -> Target {
-        let user = User(self.chance.random_range(0..self.plan.users));
-        let trades = self.plan.trades;
-        if self.percent(trades) {
+    fn target(&self, chance: &mut StdRng) -> Target {
+        let user = User(chance.random_range(0..self.plan.users));
+        if percent(chance, self.plan.trades) {
             return Target::Trade(user);
         }
-        let symbol = Symbol(self.chance.random_range(0..self.plan.symbols));
-        Target::State(match self.chance.random_range(0..10) {
+        let symbol = Symbol(chance.random_range(0..self.plan.symbols));
+        Target::State(match chance.random_range(0..10) {
             0 => Topic::Market,
             1..=4 => Topic::Portfolio(user),
             _ => Topic::Quote(symbol),
         })
     }
 
-    fn next_item(&mut self) -> Item {
-        self.items += 1;
-        Item(self.items)
+    /// The next item, unless it is left out: then its number is passed over.
+    fn next_item(&mut self) -> Option<Item> {
+        let number = self.size.items.drawn + 1;
+        let left_out = self.without.items.contains(number);
+        let item = Item(u32::try_from(number).unwrap_or(u32::MAX));
+        self.size.items.counts(left_out).then_some(item)
     }
 
-    pub(super) fn publishes(&mut self) {
+    pub(super) fn publishes(&mut self, ordinal: u64) {
         if !self.is_busy() {
             return;
         }
-        let every = self.plan.publish_every_ms;
-        let ms = self.about(every);
-        self.after(ms, Act::Publishes);
-        let count = self.chance.random_range(1..=self.plan.batch_max);
-        let items: Vec<_> = (0..count).map(|_| self.published()).collect();
-        let feed = self.chance.random_range(0..self.feeds.len());
-        if let Some(feed) = self.feeds.get(feed) {
+        let mut own = self.chance_of(Draws::Publishes, ordinal + 1);
+        let chance = &mut own;
+        let ms = about(chance, self.plan.publish_every_ms);
+        self.after(ms, Act::Publishes(ordinal + 1));
+        let count = chance.random_range(1..=self.plan.batch_max);
+        let items: Vec<_> = (0..count).filter_map(|_| self.published(chance)).collect();
+        let feed = chance.random_range(0..self.feeds.len());
+        if let Some(feed) = self.feeds.get(feed).filter(|_| !items.is_empty()) {
             feed.publish(json!(items).to_string());
         }
     }
 
-    fn published(&mut self) -> serde_json::Value {
-        let target = self.target();
-        let item = self.next_item();
-        let padding = "x".repeat(self.chance.random_range(0..self.plan.padding_max));
+    fn published(&mut self, chance: &mut StdRng) -> Option<serde_json::Value> {
+        let target = self.target(chance);
+        let padding = "x".repeat(chance.random_range(0..self.plan.padding_max));
+        let item = self.next_item()?;
         let data = json!({"n": item.0, "p": padding, "error": "no funds"});
         let (event, id) = (emitter::event(target), format!("k{}", item.0));
-        match target {
+        Some(match target {
             Target::State(Topic::Market) => json!({"event": event, "id": id, "data": data}),
             Target::State(Topic::Portfolio(user)) | Target::Trade(user) => {
                 json!({"event": event, "id": id, "userId": user_name(user), "data": data})
@@ -150,35 +190,38 @@ impl<W: Network> Random<W> {
             Target::State(Topic::Quote(symbol)) => {
                 json!({"event": event, "id": id, "symbol": symbol_name(symbol), "data": data})
             }
-        }
+        })
     }
 
-    pub(super) fn emits(&mut self) -> Verdict {
+    pub(super) fn emits(&mut self, ordinal: u64) -> Verdict {
         if !self.is_busy() {
             return Ok(());
         }
-        let every = self.plan.publish_every_ms * 5;
-        let ms = self.about(every);
-        self.after(ms, Act::Emits);
-        let first = self.target();
+        let mut own = self.chance_of(Draws::Emissions, ordinal + 1);
+        let chance = &mut own;
+        let ms = about(chance, self.plan.publish_every_ms * 5);
+        self.after(ms, Act::Emits(ordinal + 1));
+        let first = self.target(chance);
         let mut targets = vec![first];
-        if self.percent(30) && first != Target::State(Topic::Market) {
+        if percent(chance, 30) && first != Target::State(Topic::Market) {
             // Several rooms of one kind of event.
-            for _ in 0..self.chance.random_range(1..4) {
-                let target = self.target();
+            for _ in 0..chance.random_range(1..4) {
+                let target = self.target(chance);
                 if emitter::event(target) == emitter::event(first) && !targets.contains(&target) {
                     targets.push(target);
                 }
             }
         }
-        let parts: Vec<Emission> = targets
-            .into_iter()
-            .map(|target| Emission {
-                item: self.next_item(),
-                target,
-            })
-            .collect();
-        let padding = self.chance.random_range(0..self.plan.padding_max);
+        let mut parts = Vec::new();
+        for target in targets {
+            if let Some(item) = self.next_item() {
+                parts.push(Emission { item, target });
+            }
+        }
+        if parts.is_empty() {
+            return Ok(());
+        }
+        let padding = chance.random_range(0..self.plan.padding_max);
         let (channel, message) = emitter::message(&parts, padding);
         self.judge.emitted(&parts)?;
         self.with_redis(move |redis, _| {

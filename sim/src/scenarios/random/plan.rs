@@ -6,12 +6,14 @@ use std::fmt;
 
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
+use serde::{Deserialize, Serialize};
 
+use super::chance::pick;
 use crate::oracle::Promises;
 
 /// What can go wrong.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum FaultKind {
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum FaultKind {
     /// All nodes are killed at once, and come back.
     Blackout,
     /// Clients of a host and a node lose each other.
@@ -79,7 +81,7 @@ pub(super) enum FaultKind {
 }
 
 impl FaultKind {
-    const ALL: [Self; 32] = [
+    pub(super) const ALL: [Self; 32] = [
         Self::Blackout,
         Self::ClientCut,
         Self::ClientCutUp,
@@ -169,14 +171,6 @@ pub(super) struct Plan {
     pub(super) skew_permille: u64,
     pub(super) faults: Vec<Fault>,
     bounds: Bounds,
-}
-
-pub(super) fn pick<T: Copy>(chance: &mut StdRng, of: &[T]) -> T {
-    #[expect(
-        clippy::indexing_slicing,
-        reason = "the index is drawn below the length of a list that is written out"
-    )]
-    of[chance.random_range(0..of.len())]
 }
 
 impl Plan {

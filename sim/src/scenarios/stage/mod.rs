@@ -203,6 +203,7 @@ impl<W: Network> Stage<W> {
             verdict,
             situations: self.judge.situations().clone(),
             story: self.story.text(),
+            size: None,
         })
     }
 
