@@ -41,7 +41,9 @@ struct Seat {
 
 /// What is known of a life.
 pub(super) struct Account {
-    /// What the node is called, and how its steps begin and its names end where there are several.
+    /// Where the node is drawn, whichever life it is.
+    lane: String,
+    /// What the life is called, and how its steps begin and its names end where there are several.
     node: String,
     before: String,
     behind: String,
@@ -59,6 +61,7 @@ impl Account {
             _ => format!("{node}, life {life}"),
         };
         Self {
+            lane: format!("node {node}"),
             node: format!("node {name}"),
             before: if is_alone {
                 String::new()
@@ -82,7 +85,7 @@ impl Account {
     }
 
     fn link(&self) -> String {
-        format!("{} – bus", self.node)
+        format!("{} – bus", self.lane)
     }
 
     /// Something is said of it.
@@ -97,7 +100,7 @@ impl Account {
 
     /// Its recording begins.
     pub(super) fn begins(&self, at: u64, recording: &mut Recording) -> Step {
-        recording.begins(at, &self.node, "up", self.node.clone());
+        recording.begins(at, &self.lane, "up", self.node.clone());
         let mut step = self.words(at, "the recording of this life begins".to_owned());
         step.d.set(&self.node, "state", "up");
         step
@@ -121,8 +124,8 @@ impl Account {
     pub(super) fn gone(&mut self, at: u64, recording: &mut Recording, lanes: &mut Lanes) -> Step {
         let mut step = self.words(at, "nothing more is known of this life".to_owned());
         for (lane, kind) in [
-            (&self.node, "up"),
-            (&self.node, "leaving"),
+            (&self.lane, "up"),
+            (&self.lane, "leaving"),
             (&self.link(), "away"),
         ] {
             recording.ends(at, lane, kind);
@@ -181,7 +184,7 @@ impl Account {
             {
                 step.k = "marked";
                 let lane = conn_of(note).and_then(|conn| self.seats.get(&conn)?.lane.clone());
-                let lane = lane.map_or_else(|| self.node.clone(), |lane| lane.name);
+                let lane = lane.map_or_else(|| self.lane.clone(), |lane| lane.name);
                 recording.span(lane, (step.t, step.t), "blow", words.clone());
             }
             if step.o.len() < DECISIONS_MAX {
@@ -262,7 +265,7 @@ impl Account {
             }
             Input::OutboxMeasured { conn, pending } => {
                 let words = format!("{} bytes in {} packets", pending.bytes, pending.packets);
-                changes.set(&of(conn), "pending", words);
+                changes.set(&of(conn), "pending when measured", words);
             }
             Input::StateArrived { values, .. } => self.arrive(values, changes),
             Input::Fetched {
@@ -288,7 +291,7 @@ impl Account {
                 changes.set(&self.node, "bus", "reached");
             }
             Input::DrainStarted { .. } => {
-                recording.begins(at, &self.node, "leaving", "leaves".to_owned());
+                recording.begins(at, &self.lane, "leaving", "leaves".to_owned());
                 changes.set(&self.node, "state", "leaving");
             }
             _ => {}
