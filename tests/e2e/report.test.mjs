@@ -5,7 +5,9 @@ import { strict as assert } from 'node:assert';
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
-import { atEnd, test } from './harness.mjs';
+import { atEnd, published, startForTest, test } from './harness.mjs';
+import { call, connect, fence } from './clients.mjs';
+import { V } from './names.mjs';
 import { launch, openPage, PHONE, profileForTest, quit } from './browser.mjs';
 import { directory, sim, simIsThere } from './sim.mjs';
 
@@ -21,11 +23,12 @@ after(quit);
 
 const golden = readdirSync(GOLDEN).filter((name) => name.endsWith('.json')).map((name) => path.join(GOLDEN, name));
 
-/** Makes the page of a run. */
+/** Makes the page of a run or a recording; the last may be the exit code that is expected. */
 async function made(...args) {
+  const expected = typeof args.at(-1) === 'object' ? args.pop().code : 0;
   const file = path.join(directory(), 'page.html');
   const { code, text } = await sim('report', ...args, '--out', file);
-  assert.equal(code, 0, text);
+  assert.equal(code, expected, text);
   return file;
 }
 
@@ -53,6 +56,12 @@ async function told(...args) {
     else steps.push({ words: `${at} s: ${words.replace(/^== /, '')}`, decided: [] });
   }
   return steps;
+}
+
+/** No text became markup. */
+async function isUnhurt(page) {
+  assert.equal(await page.locator('img').count(), 0);
+  assert.equal(await page.evaluate(() => window.hurt), undefined);
 }
 
 const what = (page) => page.locator('#what').textContent();
@@ -183,8 +192,7 @@ describe('the page of a run', () => {
     writeFileSync(named, JSON.stringify({ ...script, words: HOSTILE }));
     const page = await opened(failing(await made('--script', named)));
     assert.equal(await page.locator('#words').textContent(), HOSTILE);
-    assert.equal(await page.locator('img').count(), 0);
-    assert.equal(await page.evaluate(() => window.hurt), undefined);
+    await isUnhurt(page);
   });
 
   for (const colorScheme of ['light', 'dark']) {
@@ -206,6 +214,64 @@ describe('the page of a run', () => {
       assert.deepEqual(dark, [colorScheme === 'dark', colorScheme === 'dark']);
     });
   }
+});
+
+describe('the page of a recording', () => {
+  test('of a real server shows its steps as show does, its users and their connections, and where it is damaged', async () => {
+    const dir = directory();
+    const server = await startForTest({ [V.RECORD_DIR]: dir });
+    const ann = await connect(server, { user: 'ann' });
+    const hostile = await connect(server, { user: HOSTILE });
+    await call(ann, 'subscribe:watchlist', ['AAPL']);
+    await call(ann, 'subscribe:portfolio');
+    for (let n = 0; n < 3; n += 1) await published(server, { event: 'quote:update', symbol: 'AAPL', data: { n } });
+    await fence(server, ann, hostile);
+    hostile.disconnect();
+    server.signal('SIGTERM');
+    await server.ended(15_000);
+    const shown = (await sim('show', dir)).text.split('\n').filter((line) => line.startsWith('#'));
+    assert.ok(shown.length > 20, `${shown.length} steps`);
+
+    const page = await opened(await made(dir));
+    assert.match(await page.locator('#end').textContent(), new RegExp(`^${shown.length} steps of 1 life: every decision is the one that was recorded`));
+    const seen = [];
+    const known = { watchlist: undefined, states: [] };
+    await choose(page, /^c0$/);
+    await page.keyboard.press('Tab');
+    await page.keyboard.press('Home');
+    for (;;) {
+      const { words } = await shownStep(page);
+      const [, seq] = /^[\d.]+ s: (#\d+) /.exec(words) ?? [];
+      if (seq) seen.push(seq);
+      const { state: now, watchlist } = await state(page);
+      if (now !== undefined && now !== known.states.at(-1)) known.states.push(now);
+      known.watchlist ??= watchlist;
+      if (await button(page, 'Forward ▶').isDisabled()) break;
+      await page.keyboard.press('ArrowRight');
+    }
+    assert.deepEqual(seen, shown.map((line) => line.split(' ')[0]));
+    assert.deepEqual(known.states.slice(0, 4), ['shakes hands', 'asks to be let in', 'is let in', 'in']);
+    assert.equal(known.watchlist, 'AAPL');
+    assert.ok((await page.locator('#whom option').allTextContents()).includes(`user ${HOSTILE}`));
+    await choose(page, /^quote\(AAPL\)$/);
+    const topic = await state(page);
+    assert.ok(topic.latest && topic['sent last'] === `${topic.latest} to c0`, JSON.stringify(topic));
+    await choose(page, /^user <\/script>/);
+    await page.getByRole('checkbox').check();
+    assert.match(await where(page), /^step \d+ of \d+,/);
+    await isUnhurt(page);
+
+    const [file] = readdirSync(dir).filter((name) => name.endsWith('.trace')).map((name) => path.join(dir, name));
+    const bytes = readFileSync(file);
+    bytes[bytes.length - 100] ^= 1;
+    writeFileSync(file, bytes);
+    const broken = await opened(await made(dir, { code: 2 }));
+    assert.match(await broken.locator('#end').textContent(), /The trace cannot be read on at [\d.]+ s: damaged at byte \d+/);
+    assert.match(await what(broken), /damaged at byte/);
+    await broken.keyboard.press('Home');
+    await broken.keyboard.press('v');
+    assert.equal(await broken.locator('#rows .bad[aria-selected=true]').count(), 1);
+  });
 });
 
 /** The page as that of a run that broke a promise: no run of the sources as they are does. */

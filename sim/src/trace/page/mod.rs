@@ -7,6 +7,8 @@ mod account;
 mod lanes;
 mod life;
 mod marks;
+#[cfg(test)]
+mod tests;
 mod values;
 
 use std::io::{self, Write};
@@ -126,17 +128,7 @@ fn page(path: &Path, out: &Path) -> Result<(String, u8), PageError> {
         let name = file.file_name().unwrap_or_default();
         segments.push((name.to_string_lossy().into_owned(), files::read(&file)?));
     }
-    let mut lives = lives(&segments);
-    let count = lives.len();
-    let mut sheet = Sheet::default();
-    // Each turn is that of the life whose next step is the earliest.
-    while let Some(number) = (0..lives.len()).min_by_key(|number| lives.get(*number).map(Life::at))
-        && let Some(life) = lives.get_mut(number)
-    {
-        if !life.turn(&mut sheet) {
-            lives.remove(number);
-        }
-    }
+    let (sheet, count) = replayed(&segments);
     let Sheet {
         recording,
         end,
@@ -171,6 +163,22 @@ fn page(path: &Path, out: &Path) -> Result<(String, u8), PageError> {
         error,
     })?;
     Ok((told, code))
+}
+
+/// All that is in the segments, and of how many lives it is.
+fn replayed(segments: &[(String, Vec<u8>)]) -> (Sheet, usize) {
+    let mut lives = lives(segments);
+    let count = lives.len();
+    let mut sheet = Sheet::default();
+    // Each turn is that of the life whose next step is the earliest.
+    while let Some(number) = (0..lives.len()).min_by_key(|number| lives.get(*number).map(Life::at))
+        && let Some(life) = lives.get_mut(number)
+    {
+        if !life.turn(&mut sheet) {
+            lives.remove(number);
+        }
+    }
+    (sheet, count)
 }
 
 /// The lives of nodes whose segments these are, in their order. What has no head that can be read is part of
