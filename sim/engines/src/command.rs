@@ -46,6 +46,7 @@ pub struct Run {
 
 /// Make a failing run as small as it can be.
 #[derive(Clone, Debug, Args)]
+#[group(skip)]
 pub struct Shrink {
     /// Which
     #[command(flatten)]
