@@ -336,14 +336,7 @@ fn run_servers(what: What, network: NetworkKind, told: Told, recordings: &Record
             }
             let code = verdict(&what, network, &ran, told);
             if told == Told::End {
-                let simulated_ms = u64::try_from(ran.took.as_millis()).unwrap_or(u64::MAX);
-                print(&format!("{}\n", swarm::sums(simulated_ms, &ran.situations)));
-                if let (What::Document(_), Err(violation), Some(size)) =
-                    (&what, ran.verdict, ran.size)
-                {
-                    let failure = Failure::from(violation);
-                    print(&format!("{}\n", shrinking::said(&failure, size)));
-                }
+                print(&format!("{}\n", end(&what, ran)));
             }
             code
         }
@@ -351,6 +344,17 @@ fn run_servers(what: What, network: NetworkKind, told: Told, recordings: &Record
         Ok(Ok(Err(error))) => fail(&error, NOT_RUN),
         Ok(Err(_)) => fail(&"the run ended early", CRASHED),
         Err(error) => fail(&error, NOT_RUN),
+    }
+}
+
+/// The last line of a brief run, for the swarm or the search that started the process.
+fn end(what: &What, ran: Ran) -> String {
+    match (what, ran.verdict, ran.size) {
+        (What::Document(_), Err(violation), Some(size)) => shrinking::said(&violation.into(), size),
+        (What::Document(_) | What::Seed(..), Ok(()) | Err(_), _) => {
+            let simulated_ms = u64::try_from(ran.took.as_millis()).unwrap_or(u64::MAX);
+            swarm::sums(simulated_ms, &ran.situations)
+        }
     }
 }
 

@@ -21,7 +21,7 @@ pub use process::said;
 use process::{Failed, ProcessError};
 
 /// Runs after which it is good enough.
-const TRIES_MAX: u32 = 300;
+const TRIES_MAX: u32 = 1_000;
 
 /// Real time after which it is.
 const TIME_MAX: Duration = Duration::from_secs(900);
@@ -167,8 +167,8 @@ impl Search {
             self.stage("clients", Self::cut_clients)?;
             self.stage("nodes", Self::cut_nodes)?;
             self.stage("calls", Self::cut_calls)?;
+            self.stage("single faults", Self::cut_faults)?;
             self.stage("items", Self::cut_items)?;
-            self.stage("faults", Self::cut_faults)?;
             if self.document == before || self.is_enough() {
                 return Ok(());
             }
