@@ -129,18 +129,62 @@ fn a_life_tells_how_a_connection_its_user_and_its_topics_stood() {
         states,
         ["shakes hands", "asks to be let in", "is let in", "in"]
     );
-    let has = |of: &str, what: &str| {
+    let found = |of: &str, what: &str| {
         let steps = data["steps"].as_array().unwrap().iter();
         let mut changes = steps.filter_map(|step| step["d"].as_array()).flatten();
-        changes.any(|change| change[0] == of && change[1] == what)
+        let change = changes.find(|change| change[0] == of && change[1] == what);
+        change.unwrap()[2].as_str().unwrap().to_owned()
     };
-    assert!(has("c0", "watchlist") && has("c0", "portfolio") && has("c0", "last trade"));
-    assert!(
-        has("user u1", "c0") && has("quote(AAPL)", "latest") && has("quote(AAPL)", "sent last")
-    );
+    assert_eq!(found("c0", "portfolio"), "subscribed");
+    assert_eq!(found("c0", "watchlist"), "ES=F");
+    assert_eq!(found("user u1", "c0"), "is let in");
+    assert!(found("c0", "last trade").contains('-'));
+    let latest = found("quote(AAPL)", "latest");
+    assert!(latest.starts_with("value "), "{latest}");
+    assert!(found("quote(AAPL)", "sent last").starts_with("value "));
     let shown = String::from_utf8(sim(&["show", file.to_str().unwrap()]).stdout).unwrap();
     let shown = shown.lines().filter(|line| line.starts_with('#')).count();
     assert_eq!(steps(&data).len(), shown);
+}
+
+#[test]
+fn who_has_left_is_forgotten_and_its_lane_is_free_again() {
+    let dir = recorded("report-left");
+    let mut forgotten = 0;
+    for file in segments(&dir) {
+        let (data, _, _) = page(&file);
+        for step in steps(&data) {
+            let decided = step["o"].as_array().map_or(&[][..], Vec::as_slice).iter();
+            let decided = decided.map(|line| line.as_str().unwrap());
+            for conn in decided.filter_map(|line| line.strip_prefix("forget ")) {
+                let changes = step["d"].as_array().unwrap();
+                assert!(
+                    changes.contains(&serde_json::json!([conn, "", ""])),
+                    "{step}"
+                );
+                forgotten += 1;
+            }
+        }
+        // What is drawn in one lane does not overlap.
+        let spans = data["spans"].as_array().unwrap().iter();
+        let mut spans: Vec<(&str, u64, u64)> = spans
+            .filter(|span| span["kind"] == "in")
+            .map(|span| {
+                let at = |end: &str| span[end].as_u64().unwrap();
+                (span["lane"].as_str().unwrap(), at("from"), at("to"))
+            })
+            .collect();
+        spans.sort_unstable();
+        let lanes: Vec<&str> = spans.iter().map(|span| span.0).collect();
+        assert!(lanes.contains(&"user u1"), "{lanes:?}");
+        assert!(!lanes.iter().any(|lane| lane.ends_with("(6)")), "{lanes:?}");
+        assert!(
+            spans
+                .windows(2)
+                .all(|two| two[0].0 != two[1].0 || two[0].2 <= two[1].1)
+        );
+    }
+    assert!(forgotten > 0, "somebody leaves");
 }
 
 #[test]

@@ -131,6 +131,7 @@ describe('the page of a run', () => {
     for (;;) {
       const now = (await state(page)).state;
       if (now !== undefined && now !== states.at(-1)) states.push(now);
+      if ((await what(page)).endsWith(` s: ${conn} is in`)) assert.equal(now, 'in', 'as it stood after the step');
       if (await button(page, 'Forward ▶').isDisabled()) break;
       await page.keyboard.press('ArrowRight');
     }
