@@ -148,7 +148,7 @@ fn a_life_tells_how_a_connection_its_user_and_its_topics_stood() {
 }
 
 #[test]
-fn who_has_left_is_forgotten_and_its_lane_is_free_again() {
+fn who_has_left_is_forgotten_and_nobody_is_drawn_over_another() {
     let dir = recorded("report-left");
     let mut forgotten = 0;
     for file in segments(&dir) {
