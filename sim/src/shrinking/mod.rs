@@ -23,6 +23,9 @@ use process::{Failed, ProcessError};
 /// Runs after which it is good enough.
 const TRIES_MAX: u32 = 1_000;
 
+/// How many runs there are between two words of how far it is.
+const TOLD_EVERY: u32 = 50;
+
 /// Real time after which it is.
 const TIME_MAX: Duration = Duration::from_secs(900);
 
@@ -203,6 +206,9 @@ impl Search {
             return Ok(false);
         }
         self.tries += 1;
+        if self.tries.is_multiple_of(TOLD_EVERY) {
+            self.tell("so far");
+        }
         match process::run(&document)? {
             Some(failed) if failed.way == self.failed.way => {
                 (self.document, self.failed) = (document, failed);
