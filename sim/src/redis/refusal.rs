@@ -11,6 +11,8 @@ pub(super) enum Refusal {
     Syntax,
     #[error("ERR value is not an integer or out of range")]
     NotInteger,
+    #[error("ERR value is out of range, value must between -2147483648 and 2147483647")]
+    NotInt32,
     #[error("ERR wrong number of arguments for '{0}' command")]
     Arity(&'static str),
     #[error("WRONGTYPE Operation against a key holding the wrong kind of value")]

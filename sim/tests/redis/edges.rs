@@ -120,7 +120,7 @@ fn logins_are_taken_alike() {
     let real = RealRedis::start();
     let open = async {
         let redis = Redis::new(Settings::default()).unwrap();
-        let questions: [&[&str]; 17] = [
+        let questions: [&[&str]; 19] = [
             &["HELLO"],
             &["HELLO", "3"],
             &["HELLO"],
@@ -137,6 +137,8 @@ fn logins_are_taken_alike() {
             &["AUTH", "a", "b", "c"],
             &["SELECT", "15"],
             &["SELECT", "16"],
+            &["SELECT", "2147483648"],
+            &["SELECT", "-9007199254740992"],
             &["CLIENT", "SETINFO", "LIB-NAME", "x"],
         ];
         alike(&redis, &real, &questions).await?;

@@ -102,7 +102,7 @@ fn log_in(core: &mut Core, caller: &Caller, user: &[u8], password: &[u8]) -> Res
 }
 
 pub(super) fn select(_: &mut Core, caller: &mut Caller, args: &[Bytes]) -> Result<Reply, Refusal> {
-    let db = super::int(args, 1)?;
+    let db = i32::try_from(super::int(args, 1)?).map_err(|_| Refusal::NotInt32)?;
     let db = usize::try_from(db).ok().filter(|db| *db < DATABASES);
     caller.db = db.ok_or(Refusal::Database)?;
     Ok(Reply::OK)
