@@ -208,13 +208,14 @@ impl History {
         if self.len == 0 {
             return None;
         }
-        self.numbered((self.last_number - self.len) + 1)
+        // A checkpoint from outside may hold any figures.
+        self.numbered(self.last_number.checked_sub(self.len)? + 1)
     }
 
     fn numbered(&self, number: u64) -> Option<&Kept> {
         let before = self.runs.partition_point(|run| run.first <= number);
         let run = self.runs.get(before.checked_sub(1)?)?;
-        let place = usize::try_from(number - run.first).ok()?;
+        let place = usize::try_from(number.checked_sub(run.first)?).ok()?;
         run.entries.get(place)
     }
 }

@@ -39,7 +39,9 @@ pub enum FilesError {
         error: io::Error,
     },
     /// There can be no more threads.
-    #[error("cannot start the thread that records: {0}")]
+    #[error(
+        "cannot start the thread that records: {0}; allow the process more threads, or leave RECORD_DIR out"
+    )]
     Thread(#[source] io::Error),
 }
 
@@ -96,6 +98,7 @@ impl FileSink {
         let writer = Writer {
             ring,
             shared: Arc::clone(&shared),
+            contradicted: false,
         };
         std::thread::Builder::new()
             .name("recorder".to_owned())
@@ -141,6 +144,9 @@ impl TraceSink for FileSink {
 struct Writer {
     ring: Ring,
     shared: Arc<Shared>,
+    /// A state contradicted itself, and what led to it is kept. The states after it most likely do, too:
+    /// keeping each of them would fill the disk.
+    contradicted: bool,
 }
 
 impl Writer {
@@ -166,7 +172,9 @@ impl Writer {
         let written = match chunk {
             Chunk::Begin(header, start) => {
                 self.shared.broken.store(false, Ordering::Relaxed);
-                if let Err(contradiction) = start.check() {
+                if let Err(contradiction) = start.check()
+                    && !std::mem::replace(&mut self.contradicted, true)
+                {
                     tracing::error!(%contradiction, "the engine's state contradicts itself: please report it with this recording");
                     self.keep();
                 }

@@ -110,8 +110,12 @@ impl Ring {
         let open = self.open.iter().map(|(path, _)| path);
         for path in self.closed.iter().map(|(path, _)| path).chain(open) {
             if let Some(name) = path.file_name() {
-                fs::hard_link(path, place.join(name))?;
-                files += 1;
+                match fs::hard_link(path, place.join(name)) {
+                    Ok(()) => files += 1,
+                    // Someone else deleted it: the others are kept all the same.
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                    Err(error) => return Err(error),
+                }
             }
         }
         Ok((place, files))
