@@ -56,6 +56,8 @@ enum Order {
 struct Shared {
     /// Bytes of blocks that wait.
     waiting: AtomicUsize,
+    /// A segment's beginning waits, and with it a copy of the engine's state: one is all there may be.
+    beginning: AtomicBool,
     /// The disk could not be written, and no segment has begun since.
     broken: AtomicBool,
     keep: AtomicBool,
@@ -116,7 +118,12 @@ impl TraceSink for FileSink {
 
     fn offer(&mut self, chunk: Chunk) -> bool {
         let begins = matches!(chunk, Chunk::Begin(..));
-        if !self.has_room() || (!begins && self.shared.broken.load(Ordering::Relaxed)) {
+        let refused = if begins {
+            self.shared.beginning.load(Ordering::Relaxed)
+        } else {
+            self.shared.broken.load(Ordering::Relaxed)
+        };
+        if refused || !self.has_room() {
             return false;
         }
         let bytes = match &chunk {
@@ -124,9 +131,15 @@ impl TraceSink for FileSink {
             Chunk::Begin(..) | Chunk::End => 0,
         };
         self.shared.waiting.fetch_add(bytes, Ordering::Relaxed);
+        if begins {
+            self.shared.beginning.store(true, Ordering::Relaxed);
+        }
         let taken = self.orders.try_send(Order::Chunk(chunk)).is_ok();
         if !taken {
             self.shared.waiting.fetch_sub(bytes, Ordering::Relaxed);
+            if begins {
+                self.shared.beginning.store(false, Ordering::Relaxed);
+            }
         }
         taken
     }
@@ -178,7 +191,10 @@ impl Writer {
                     tracing::error!(%contradiction, "the engine's state contradicts itself: please report it with this recording");
                     self.keep();
                 }
-                self.ring.begin(&header, &start)
+                let begun = self.ring.begin(&header, &start);
+                drop(start);
+                self.shared.beginning.store(false, Ordering::Relaxed);
+                begun
             }
             Chunk::Block(block) => {
                 self.shared
