@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::future::{Either, pending};
+use futures_util::future::{Either, pending, ready};
 use socketioxide_core::Sid;
 use tokio::sync::{mpsc, oneshot, watch};
 use tradewire_engine::effect::PublishOutcome;
@@ -22,6 +22,7 @@ use crate::inbox::{Admitted, Command, Outlets, PublishCommand, Report};
 use crate::link::{Link, Notice, Notices, Presence};
 use crate::metrics::Metrics;
 use crate::recorder::Recorder;
+use crate::rounds::Rounds;
 use crate::run::Shutdown;
 use crate::sessions::Sessions;
 
@@ -35,6 +36,8 @@ pub(crate) struct Seat {
     pub(crate) sid: Option<Sid>,
     /// How many of its CONNECTs were answered.
     pub(crate) connects: u32,
+    /// Its turn to write what is in its queue will come.
+    pub(crate) waits: bool,
     pub(crate) handshake: Option<oneshot::Sender<Result<Admitted, Unavailable>>>,
     pub(crate) connect: Option<oneshot::Sender<Result<(), Refusal>>>,
 }
@@ -99,6 +102,7 @@ pub(crate) struct Driver<C> {
     pub(crate) packets_max: usize,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) seats: Seats,
+    pub(crate) rounds: Rounds,
     pub(crate) publishes: BTreeMap<RequestId, oneshot::Sender<PublishOutcome>>,
     /// Measurements and failures, which the engine is given before anything else.
     pub(crate) measured: VecDeque<Input>,
@@ -153,6 +157,7 @@ impl<C: Clock> Driver<C> {
             packets_max,
             metrics,
             seats: Seats::default(),
+            rounds: Rounds::default(),
             publishes: BTreeMap::new(),
             measured: VecDeque::new(),
             answers: VecDeque::new(),
@@ -175,6 +180,14 @@ impl<C: Clock> Driver<C> {
         let mut batch = Batch::default();
         let mut asked = true;
         while !self.drained {
+            self.wake_slice();
+            if self.rounds.is_full() {
+                tokio::task::yield_now().await;
+                self.rounds.begin_slice();
+                if self.rounds.is_behind() {
+                    continue;
+                }
+            }
             let wake = match self.engine.next_deadline() {
                 Some((at, _)) => Either::Left(tokio::time::sleep_until(self.clock.instant(at))),
                 None => Either::Right(pending()),
@@ -200,6 +213,7 @@ impl<C: Clock> Driver<C> {
                 _ = outlets.publishes.recv_many(&mut batch.publishes, TURN) => {}
                 () = wake => self.handle(Input::Woke),
                 () = flush => {}
+                () = ready(()), if !self.rounds.is_empty() => {}
             }
             batch.fill(&mut outlets, &mut notices);
             self.handle_batch(&mut batch);
@@ -212,12 +226,26 @@ impl<C: Clock> Driver<C> {
             }
             self.flush_recording();
         }
+        while !self.rounds.is_empty() {
+            self.rounds.begin_slice();
+            self.wake_slice();
+        }
         if let Some(recorder) = &mut self.recorder {
             recorder.finish(self.clock.now());
         }
         let deadline = self.engine.config().limits.drain_deadline;
         let begun = self.draining_since.unwrap_or_default();
         deadline.saturating_sub(self.clock.now().since(begun))
+    }
+
+    /// Has the next connections write what waits for them.
+    fn wake_slice(&mut self) {
+        while let Some(conn) = self.rounds.next() {
+            if let Some(seat) = self.seats.get_mut(conn) {
+                seat.waits = false;
+                seat.link.queue().wake();
+            }
+        }
     }
 
     /// However busy the queues are, what was recorded is written soon.
@@ -315,6 +343,7 @@ impl<C: Clock> Driver<C> {
                     link: Arc::new(Link::new(conn, notices)),
                     sid: None,
                     connects: 0,
+                    waits: false,
                     handshake: Some(reply),
                     connect: None,
                 });

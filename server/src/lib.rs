@@ -21,6 +21,7 @@ mod perform;
 mod queue;
 pub mod recorder;
 mod redis;
+mod rounds;
 mod sessions;
 mod stream;
 mod wire;

@@ -28,6 +28,9 @@ fn main() -> ExitCode {
     }
     let runtime = match tokio::runtime::Builder::new_multi_thread()
         .enable_all()
+        // Tasks beyond a worker's own 256 are set aside for all workers; when many connect at once, those
+        // must not wait until there is nothing else to do.
+        .global_queue_interval(2)
         .build()
     {
         Ok(runtime) => runtime,

@@ -168,12 +168,16 @@ impl<C: Clock> Driver<C> {
     /// Hands over a packet, past socketioxide where a websocket carries the session: as the frame that
     /// all its recipients share.
     fn send(&mut self, conn: ConnId, frame: &Frame, packet: impl FnOnce() -> Packet) {
-        let Some(Seat {
+        let Some(seat) = self.seats.get_mut(conn) else {
+            return;
+        };
+        let Seat {
             link,
             sid: Some(sid),
             connects,
+            waits,
             ..
-        }) = self.seats.get(conn)
+        } = seat
         else {
             return;
         };
@@ -185,6 +189,7 @@ impl<C: Clock> Driver<C> {
             link.pending().packets as usize >= self.packets_max || {
                 link.hand(bytes);
                 link.queue().push(frame.clone(), *connects);
+                self.rounds.pushed(conn, std::mem::replace(waits, true));
                 false
             }
         } else {

@@ -88,16 +88,15 @@ impl FrameQueue {
         self.open.load(Ordering::SeqCst)
     }
 
-    /// Adds a frame that follows `connects` CONNECT answers, and has it written.
+    /// Adds a frame that follows `connects` CONNECT answers. It is written after [`Self::wake`].
     pub(crate) fn push(&self, frame: Frame, connects: u32) {
         self.frames
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .push_back((frame, connects));
-        self.reader.wake();
     }
 
-    /// Names who writes what is pushed from now on.
+    /// Names who writes what is in the queue once it is woken.
     pub(crate) fn register(&self, waker: &Waker) {
         self.reader.register(waker);
     }

@@ -12,6 +12,7 @@ use axum::response::{IntoResponse, Response};
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, Request, StatusCode};
 use http_body_util::BodyExt as _;
+use serde::Serialize;
 use serde_json::json;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
@@ -149,17 +150,23 @@ fn event_of(publish: &Publish) -> &'static str {
     }
 }
 
+/// The answer to a batch that was taken.
+#[derive(Serialize)]
+struct Accepted {
+    accepted: usize,
+    ids: Vec<PublishId>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    degraded: bool,
+}
+
 fn answer(outcome: PublishOutcome) -> Result<Response, Problem> {
-    let texts = |ids: &[PublishId]| -> Vec<String> {
-        ids.iter().map(|id| id.as_str().to_owned()).collect()
-    };
     match outcome {
         PublishOutcome::Accepted { ids, degraded } => {
-            let (accepted, ids) = (ids.len(), texts(&ids));
-            let body = if degraded {
-                json!({"accepted": accepted, "ids": ids, "degraded": true})
-            } else {
-                json!({"accepted": accepted, "ids": ids})
+            let accepted = ids.len();
+            let body = Accepted {
+                accepted,
+                ids,
+                degraded,
             };
             Ok((StatusCode::ACCEPTED, Json(body)).into_response())
         }
@@ -169,7 +176,7 @@ fn answer(outcome: PublishOutcome) -> Result<Response, Problem> {
         )),
         PublishOutcome::Unavailable { ids } => {
             let detail = "Not known to be taken: publish the whole batch again with these ids";
-            Err(Problem::unavailable(detail, RETRY).with("ids", texts(&ids)))
+            Err(Problem::unavailable(detail, RETRY).with("ids", json!(ids)))
         }
     }
 }

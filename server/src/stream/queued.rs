@@ -110,6 +110,7 @@ mod tests {
         let frame = Frame::new(&[text]);
         link.hand(frame.counts().bytes);
         link.queue().push(frame, connects);
+        link.queue().wake();
     }
 
     async fn heard(far: &mut DuplexStream, bytes: usize) -> Vec<u8> {
