@@ -99,6 +99,8 @@ pub struct ConnFacts {
     pub dismissed: bool,
     /// Another connection took its place, or wanted to.
     pub replaced: bool,
+    /// When one that was let in took its slot.
+    pub taken_at: Option<u64>,
     /// Whose place it takes.
     pub replaces: Option<Conn>,
     /// It does not read.
@@ -313,7 +315,7 @@ impl Facts {
     pub(super) fn note(&mut self, now: u64, observation: &Observation) {
         self.now = now;
         match observation {
-            Observation::Admitted(conn) => self.with(*conn, |facts| facts.admitted_at = Some(now)),
+            Observation::Admitted(conn) => self.admit(*conn),
             Observation::ClockSet => self.clock_set_at = Some(now),
             Observation::Contact { node, reached } => {
                 let node = grow(&mut self.nodes, node.index());
@@ -416,6 +418,16 @@ impl Facts {
         }
     }
 
+    fn admit(&mut self, conn: Conn) {
+        let now = self.now;
+        self.with(conn, |facts| facts.admitted_at = Some(now));
+        if let Some(replaced) = self.conn(conn).and_then(|facts| facts.replaces) {
+            self.with(replaced, |facts| {
+                facts.taken_at.get_or_insert(now);
+            });
+        }
+    }
+
     fn dialled(&mut self, observation: &Observation) {
         let Observation::Dialled {
             conn,
@@ -444,6 +456,7 @@ impl Facts {
             refused: false,
             dismissed: false,
             replaced: false,
+            taken_at: None,
             replaces: *replaces,
             stalled: false,
             stalled_at: None,
@@ -552,6 +565,15 @@ impl Facts {
 }
 
 impl NodeFacts {
+    /// Until when it was not well, as far as it has come.
+    #[must_use]
+    pub fn unwell_until(&self) -> u64 {
+        match (self.well_since, self.ended) {
+            (None, Some(ended)) => ended,
+            _ => self.unwell_at,
+        }
+    }
+
     fn judge(&mut self, now: u64) {
         if self.faults == 0 && self.reached {
             self.well_since.get_or_insert(now);

@@ -67,9 +67,9 @@ impl State {
         let place = value
             .taken
             .iter()
-            .map(|(place, ..)| *place)
-            .find(|place| *place >= seen.place);
-        let Some(place) = place else {
+            .map(|(place, _, at)| (*place, *at))
+            .find(|(place, _)| *place >= seen.place);
+        let Some((place, taken_at)) = place else {
             let given = value.nodes.contains(&of.node) || value.emitted;
             promised!(
                 facts,
@@ -102,6 +102,11 @@ impl State {
             seen.loose = Some(item);
             return Ok(());
         };
+        // A node may show what it was given before the bus takes it: whoever reads late may have got it so.
+        let sent_at = taken_at.saturating_sub(facts.promises.transit_ms);
+        if value.nodes.contains(&of.node) && !of.reads_since(sent_at) {
+            return Ok(());
+        }
         seen.place = place;
         let before = at(at(&mut self.tabs, of.tab.index()), topic.index());
         let settled = facts

@@ -6,6 +6,10 @@ use super::{Conn, Facts, Got, Observation, Refused, User, Verdict, promised};
 /// By when what is in excess is closed after contact returned.
 const CLOSED_MS: u64 = 15_000;
 
+/// How long the node of a connection whose slot was taken on another may keep it: it learns of that when it
+/// renews.
+const TAKEN_MS: u64 = 15_000;
+
 /// From when on the bus's count is right: every lease that nobody renews has ended.
 const COUNTED_MS: u64 = 30_000;
 
@@ -91,7 +95,8 @@ fn excess_closed(facts: &Facts) -> Verdict {
 }
 
 fn within(facts: &Facts, user: User) -> Verdict {
-    let count = facts.admitted(user).count();
+    let taken = |of: &super::ConnFacts| of.taken_at.is_some_and(|at| at + TAKEN_MS > facts.now);
+    let count = facts.admitted(user).filter(|(_, of)| !taken(of)).count();
     promised!(
         facts,
         G4,
@@ -170,6 +175,13 @@ fn newest(facts: &Facts, conn: Conn) -> Verdict {
     let Some(admitted_at) = of.admitted_at else {
         return Ok(());
     };
+    // The bus dates slots by its own clock: once that was set, who came first cannot be told from outside.
+    if facts
+        .clock_set_at
+        .is_some_and(|set_at| set_at >= admitted_at)
+    {
+        return Ok(());
+    }
     let left_at = of.left_at.unwrap_or(facts.now);
     // Ages are told by the nodes' own clocks.
     let age = left_at.saturating_sub(admitted_at);

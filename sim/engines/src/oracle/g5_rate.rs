@@ -106,10 +106,16 @@ impl Rate {
         let slack = facts.promises.bus_request_max_ms + 2 * facts.promises.transit_ms + 500;
         let slack = slack + window * facts.promises.skew_permille / 1000;
         let begin = decided(facts, &made).saturating_sub(window.saturating_sub(slack));
+        // A first call goes beyond the limit; one that was sent just before may have come behind.
+        let transit = facts.promises.transit_ms;
+        let is_before = |other: &Made| {
+            let ahead = if other.first { transit } else { 0 };
+            other.at + ahead < made.at && other.at > begin
+        };
         let before = || {
             calls
                 .iter()
-                .filter(|other| other.admitted && other.at < made.at && other.at > begin)
+                .filter(|other| other.admitted && is_before(other))
         };
         if made.first {
             if before().count() >= limit {
@@ -130,6 +136,11 @@ impl Rate {
         let well = facts
             .all_well_since()
             .is_some_and(|since| since + slack < begin);
+        // What a node admitted while it was cut off was not counted, though it may have left since.
+        let well = well && {
+            let mut left = facts.nodes.iter().filter(|node| node.ended.is_some());
+            left.all(|node| node.unwell_until() + slack < begin)
+        };
         let cluster = before().count();
         promised!(
             facts,

@@ -193,7 +193,11 @@ impl Shutdown {
 
 /// Whether nothing else explains that it was closed, and it could have read one more packet.
 fn could_be_told(facts: &Facts, of: &ConnFacts, draining: u64) -> bool {
-    let able = of.entered_at.is_some()
+    // Nothing can be sent before the CONNECT answer, which a hurried node does not wait for.
+    let hurried = facts.nodes[of.node.index()].hurried;
+    let able = of
+        .entered_at
+        .is_some_and(|at| hurried.is_none_or(|hurried| at <= hurried))
         && of
             .stalled_at
             .max(of.unfit_at)

@@ -9,8 +9,11 @@ use super::{Conn, Facts, Observation, Target, Verdict, promised};
 /// Arrivals that one input brings at most, twice: one may be under way.
 const ARRIVALS: u64 = 64;
 
+/// Log events that are under way to a node at most while one after the other comes.
+const LOG_ARRIVALS: usize = 8;
+
 /// How long a connection that is owed too much may live on.
-const CLOSED_MS: u64 = 3_000;
+const CLOSED_MS: u64 = 1_500;
 
 /// Who has been owed too much, and since when.
 #[derive(Debug, Default)]
@@ -96,7 +99,7 @@ impl Bounded {
             return Ok(());
         };
         let promises = &facts.promises;
-        let max = promises.outbox_packets_max + promises.congested_log_max + ARRIVALS as usize;
+        let max = promises.outbox_packets_max + promises.congested_log_max + LOG_ARRIVALS;
         if self.over.len() <= conn.index() {
             self.over.resize(conn.index() + 1, None);
         }

@@ -28,11 +28,12 @@ pub(super) struct Answers {
     newest: BTreeMap<(Node, Topic), Newest>,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 struct Newest {
     at: u64,
     item: Item,
-    behind: Option<Item>,
+    /// What was offered at the same moment, or accepted behind it: any of these may have taken its place.
+    others: Vec<Item>,
     /// When anything of the topic was accepted last.
     last_at: u64,
 }
@@ -132,23 +133,24 @@ impl Answers {
                                 offer.item
                             );
                             let key = (node, topic);
-                            let before = self.newest.get(&key).copied();
+                            let before = self.newest.get(&key);
                             let is_newest = before.is_none_or(|before| before.at <= offered_at);
                             if degraded && asked.attempt == 0 && is_newest {
-                                // Of two that were offered at one moment the bus may have got either.
                                 let own =
                                     |item| asked.offers.iter().any(|offer| offer.item == item);
-                                let other = before
-                                    .filter(|before| before.at == offered_at && !own(before.item));
+                                let tie = before.filter(|before| before.at == offered_at);
+                                let others = tie
+                                    .into_iter()
+                                    .flat_map(|tie| tie.others.iter().chain([&tie.item]).copied());
                                 let newest = Newest {
                                     at: offered_at,
                                     item: offer.item,
-                                    behind: other.map(|before| before.item),
+                                    others: others.filter(|item| !own(*item)).collect(),
                                     last_at: facts.now,
                                 };
                                 self.newest.insert(key, newest);
                             } else if is_newest && let Some(newest) = self.newest.get_mut(&key) {
-                                newest.behind = Some(offer.item);
+                                newest.others.push(offer.item);
                                 newest.last_at = facts.now;
                             }
                         }
@@ -195,7 +197,7 @@ impl Answers {
                 && let Some(newest) = self.newest.get_mut(&(node, topic))
                 && newest.at <= at
             {
-                newest.behind = Some(offer.item);
+                newest.others.push(offer.item);
                 newest.last_at = facts.now;
             }
         }
@@ -208,7 +210,7 @@ impl Answers {
         };
         for ((_, topic), newest) in &mut self.newest {
             if of.target == Target::State(*topic) && newest.at <= of.offered_at {
-                newest.behind = Some(item);
+                newest.others.push(item);
             }
         }
     }
@@ -219,7 +221,7 @@ impl Answers {
             let Newest {
                 at,
                 item,
-                behind,
+                others,
                 last_at,
             } = newest;
             // Batches that are tried again may still come.
@@ -231,7 +233,7 @@ impl Answers {
             promised!(
                 facts,
                 G9,
-                taken(*item) || behind.is_some_and(taken) || died,
+                taken(*item) || others.iter().any(|other| taken(*other)) || died,
                 "{item} of {topic} was accepted by {node} alone at {at} ms, and the bus never got it"
             );
         }
