@@ -73,17 +73,17 @@ const ROWS = {
     ],
   },
   fanout: {
-    starts: { tradewire: 300_000, node: 30_000, bun: 50_000, bare: 200_000 },
+    starts: { tradewire: 2_500_000, node: 110_000, bun: 160_000, bare: 300_000 },
     load: (start) => ['fanout', '--clients', SOME, ...rate(start), '--seconds', SECONDS, '--late-ms', '200'],
     figures: [higher('highest fan-out to 1,000, p95 < 200 ms, no loss', '/s', (r) => best(r)?.rate, 10, 6, 1)],
   },
   wide: {
-    starts: { tradewire: 200_000, node: 30_000, bun: 50_000, bare: 150_000 },
+    starts: { tradewire: 450_000, node: 60_000, bun: 90_000, bare: 220_000 },
     load: (start) => ['fanout', '--clients', MANY, ...rate(start), '--seconds', SECONDS, '--late-ms', '200'],
     figures: [higher('highest fan-out to 10,000, p95 < 200 ms, no loss', '/s', (r) => best(r)?.rate, 4, 2, 1)],
   },
   user: {
-    starts: { tradewire: 40_000, node: 10_000, bun: 20_000, bare: 30_000 },
+    starts: { tradewire: 90_000, node: 35_000, bun: 60_000, bare: 40_000 },
     load: (start) => ['user', '--clients', SOME, ...rate(start), '--seconds', SECONDS, '--late-ms', '50'],
     figures: [
       higher('highest to 1,000 users, 50 per POST, p95 < 50 ms', '/s', (r) => best(r)?.rate, 4, 2, 1.3),
@@ -139,9 +139,10 @@ async function measure(server, args, folder) {
 
 /** A figure's ratio to a peer: of the medians, and the smallest and largest of the rounds. */
 function ratio(ours, theirs) {
+  // A search may find no rate that is good; the rounds in which it found one are compared.
   const pairs = ours.map((value, n) => value / theirs[n]).filter(Number.isFinite);
   if (pairs.length === 0) return undefined;
-  return { at: median(ours) / median(theirs), from: Math.min(...pairs), to: Math.max(...pairs) };
+  return { at: median(ours) / median(theirs.filter(Number.isFinite)), from: Math.min(...pairs), to: Math.max(...pairs) };
 }
 
 const number = (value) => (value >= 1_000 ? Math.round(value).toLocaleString('en') : value >= 100 ? value.toFixed(0) : value.toFixed(value < 1 ? 2 : 1));
@@ -190,7 +191,8 @@ try {
         const start = starts && Math.ceil(last ? last / 1.05 : starts[name]);
         const report = await measure(SERVERS[name], load(start), folder);
         found[row][name].push(report);
-        const shown = figures.map((figure) => `${number(figure.get(report) ?? NaN)} ${figure.unit}`).join(', ');
+        const said = (value, unit) => (value === undefined ? 'none' : `${number(value)} ${unit}`);
+        const shown = figures.map((figure) => said(figure.get(report), figure.unit)).join(', ');
         const busy = best(report)?.load_cpu ?? 0;
         console.error(`round ${round} ${row.padEnd(8)} ${name.padEnd(10)} ${shown}${busy > 0.9 ? ` (the load took ${number(busy)} of its core)` : ''}`);
       }
