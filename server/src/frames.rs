@@ -51,6 +51,11 @@ impl Frames {
         matches!(self.at, At::Opcode)
     }
 
+    /// Whether the head of the 101 is not whole yet.
+    pub(crate) fn is_in_head(&self) -> bool {
+        matches!(self.at, At::Head { .. })
+    }
+
     pub(crate) fn read(&mut self, mut bytes: &[u8]) {
         while let Some((byte, rest)) = bytes.split_first() {
             if let At::Payload {

@@ -25,7 +25,10 @@ use crate::frames::Frames;
 use crate::link::Link;
 use crate::queue::Queued;
 
+mod head;
 mod queued;
+
+use head::Head;
 
 /// What is shared between a stream and those who look after it.
 #[derive(Debug, Default)]
@@ -80,6 +83,7 @@ pub(crate) struct Tracked<S> {
     inner: S,
     line: Arc<Line>,
     frames: Frames,
+    head: Head,
     /// Frames of the session's queue that are being written, and how much of the first has been.
     queued: VecDeque<Queued>,
     queued_written: usize,
@@ -124,6 +128,7 @@ impl<S> Tracked<S> {
             inner,
             line: Arc::default(),
             frames: Frames::default(),
+            head: Head::default(),
             queued: VecDeque::new(),
             queued_written: 0,
             discarded: 0,
@@ -146,7 +151,9 @@ fn aborted() -> io::Error {
 impl<S: AsyncRead + AsyncWrite + Unpin> Tracked<S> {
     /// Tells the other end that nothing follows, and reads until it has heard.
     fn poll_finish(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.head.release();
         // Whether it could be told or not, the read below ends.
+        let _ = self.head.poll_write(&mut self.inner, cx);
         let _ = Pin::new(&mut self.inner).poll_shutdown(cx);
         ready!(self.poll_discard(cx, DISCARDED_MAX))?;
         Poll::Ready(Err(aborted()))
@@ -180,6 +187,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Tracked<S> {
         if self.line.is_finishing() {
             return self.poll_finish(cx);
         }
+        self.head.release();
+        if !self.head.is_clear() {
+            if let Poll::Ready(Err(error)) = self.poll_head(cx) {
+                return Poll::Ready(Err(error));
+            }
+            // A stream remembers one waiting writer: whoever waited before this write did goes on.
+            self.line.writer.wake();
+        }
         // Whoever waits for something to read also writes what is pushed into the queue.
         if let Some(link) = self.line.link.get() {
             link.queue().register(cx.waker());
@@ -203,20 +218,36 @@ impl<S: AsyncWrite + Unpin> Tracked<S> {
     fn poll_counted<'b>(
         &mut self,
         cx: &mut Context<'_>,
-        buffers: impl Iterator<Item = &'b [u8]>,
+        buffers: impl Iterator<Item = &'b [u8]> + Clone,
         write: impl FnOnce(Pin<&mut S>, &mut Context<'_>) -> Poll<io::Result<usize>>,
     ) -> Poll<io::Result<usize>> {
         self.line.writer.register(cx.waker());
         if !self.line.takes_writes() {
             return Poll::Ready(Err(aborted()));
         }
+        let begins = self.line.link.get().is_some() && self.frames.is_in_head();
+        if let Some(taken) = self.head.take(buffers.clone(), begins) {
+            self.count(buffers, taken);
+            if let Poll::Ready(Err(error)) = self.poll_head(cx) {
+                return Poll::Ready(Err(error));
+            }
+            return Poll::Ready(Ok(taken));
+        }
         // What was handed over before goes first.
+        self.head.release();
+        ready!(self.poll_head(cx))?;
         ready!(self.poll_queued(cx))?;
         let Poll::Ready(taken) = write(Pin::new(&mut self.inner), cx) else {
             return self.poll_stalled(cx);
         };
         let taken = taken?;
         self.goes_on();
+        self.count(buffers, taken);
+        Poll::Ready(Ok(taken))
+    }
+
+    /// Reads along the first `taken` bytes of `buffers`, and tells of the events among them.
+    fn count<'b>(&mut self, buffers: impl Iterator<Item = &'b [u8]>, taken: usize) {
         if let Some(link) = self.line.link.get() {
             let mut left = taken;
             for buffer in buffers {
@@ -233,7 +264,19 @@ impl<S: AsyncWrite + Unpin> Tracked<S> {
                 link.queue().wake();
             }
         }
-        Poll::Ready(Ok(taken))
+    }
+
+    /// Writes what was kept back, if it waits for nothing more.
+    fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.head.is_clear() {
+            return Poll::Ready(Ok(()));
+        }
+        let Poll::Ready(done) = self.head.poll_write(&mut self.inner, cx) else {
+            return self.poll_stalled(cx).map_ok(|_| ());
+        };
+        done?;
+        self.goes_on();
+        Poll::Ready(Ok(()))
     }
 
     /// A write did not have to wait, or no longer.
@@ -291,6 +334,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Tracked<S> {
         if self.line.is_aborted() {
             return Poll::Ready(Err(aborted()));
         }
+        ready!(self.poll_head(cx))?;
         Pin::new(&mut self.inner).poll_flush(cx)
     }
 
@@ -299,6 +343,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Tracked<S> {
         if self.line.is_aborted() {
             return Poll::Ready(Err(aborted()));
         }
+        self.head.release();
+        ready!(self.poll_head(cx))?;
         ready!(Pin::new(&mut self.inner).poll_shutdown(cx))?;
         if self.line.link.get().is_some() {
             return Poll::Ready(Ok(()));

@@ -99,10 +99,13 @@ mod tests {
         let mut tracked = Tracked::new(near, Duration::from_secs(25));
         link.queue().open();
         tracked.line().carry(&link);
+        tracked.write_all(HEAD).await.unwrap();
         let mut head = [0; HEAD.len()];
-        let (sent, came) = tokio::join!(tracked.write_all(HEAD), far.read_exact(&mut head));
-        sent.unwrap();
-        came.unwrap();
+        tokio::select! {
+            biased;
+            _ = tracked.read_u8() => unreachable!("nothing was sent"),
+            came = far.read_exact(&mut head) => came.unwrap(),
+        };
         (tracked, link, far)
     }
 
