@@ -140,7 +140,7 @@ pub(crate) struct Rounds {
     pub(crate) renew_turn: u32,
     /// Turns that come sooner than usual.
     pub(crate) renew_hurried: u32,
-    /// Before that, the bus may not know of every slot that was given up.
+    /// Before that, the bus may not know of every slot that was given up, or that is held.
     pub(crate) judged_from: Timestamp,
     /// Slots that were given up while the bus was away.
     pub(crate) unreleased: Vec<(UserId, Slot)>,

@@ -95,6 +95,9 @@ impl Engine {
     pub(crate) fn log_gap(&mut self, cause: GapCause, effects: &mut Effects) {
         if cause == GapCause::DataLoss {
             self.forget_sessions_seen();
+            // Slots went with the rest. At the usual pace the bus would know of all of them after one period,
+            // and tell who is in excess only after another.
+            self.hurry_renewals();
         }
         self.history.clear();
         let told = self.tell_gap(effects);

@@ -21,7 +21,7 @@ use crate::reason::{ClientError, CloseReason, Refusal};
 /// Into how many parts a round over all users is divided, so that its work does not come at once.
 pub(crate) const TURNS: u32 = 20;
 
-/// How many times faster slots are renewed when the bus is back.
+/// How many times faster slots are renewed when the bus is back, or lost its data.
 const HURRY: u32 = 5;
 
 /// Users in one [`BusRequest::Renew`].

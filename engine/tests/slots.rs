@@ -12,7 +12,7 @@ use tradewire_engine::bus::Slot;
 use tradewire_engine::ids::ConnId;
 use tradewire_engine::input::ClaimVerdict::{Failed, Full, Granted, TooOften};
 use tradewire_engine::input::SlotLoss::{self, Excess, Replaced};
-use tradewire_engine::input::{ClaimVerdict, SessionVerdict};
+use tradewire_engine::input::{ClaimVerdict, GapCause, SessionVerdict};
 
 fn node() -> Node {
     Node::in_contact(|_| {})
@@ -454,6 +454,33 @@ fn everything_is_renewed_sooner_when_the_bus_is_back() {
     let (count, _) = renewed(&node.sleep_until(32_000));
     assert_eq!(count.len(), 300);
     assert!(count.values().all(|times| *times == 1), "then as always");
+}
+
+#[test]
+fn everything_is_renewed_sooner_when_the_bus_lost_its_data() {
+    let mut node = node();
+    for number in 0..300 {
+        node.join_granted(c(number), hello(&format!("u{number}")));
+    }
+    node.sleep_until(10_000);
+    node.answer_fetches();
+    node.log_gap(GapCause::Trimmed);
+    let (count, _) = renewed(&node.sleep_until(12_000));
+    assert!(count.len() < 100, "slots are still known: {}", count.len());
+    node.log_gap(GapCause::DataLoss);
+    let (count, _) = renewed(&node.sleep_until(14_500));
+    assert_eq!(
+        count.len(),
+        300,
+        "nobody's slots are known until they are renewed"
+    );
+    // Others tell of theirs meanwhile: who is the newest of all is not known before.
+    assert_eq!(slot_lost(&mut node, "u7", c(7), Excess), NOTHING);
+    node.sleep_until(15_000);
+    assert_eq!(
+        slot_lost(&mut node, "u7", c(7), Excess)[0],
+        "note slot lost c7 u7 excess"
+    );
 }
 
 #[test]
