@@ -37,7 +37,8 @@ impl Engine {
         };
         // A second tab or a reconnect must work, so the first call on a connection is never refused.
         let first = !core::mem::replace(called, true);
-        if !first && let Some(wait) = self.wait_for(number, call) {
+        // Each call that waits for the bus keeps a place, or the bus would count more than are admitted.
+        if !first && let Some(wait) = self.wait_for(number, call, self.kept_places(number, call)) {
             self.limit(conn, call, wait, ack, effects);
             return;
         }
@@ -109,9 +110,10 @@ impl Engine {
         } = *waiting;
         self.deadlines.unset(until, Due::Charge(request));
         let wait = match verdict {
-            // Another connection's call may have been counted here meanwhile, and the bus may have
-            // forgotten what came before: what this node knows holds in any case.
-            ChargeVerdict::Admitted | ChargeVerdict::Failed => self.wait_for(number, call),
+            // It is counted there, so that it is not to be refused here: its place was kept, and whatever
+            // took one meanwhile was a first call.
+            ChargeVerdict::Admitted => None,
+            ChargeVerdict::Failed => self.wait_for(number, call, 0),
             ChargeVerdict::Refused { wait } => Some(wait),
         };
         if let Some(wait) = wait {
@@ -139,11 +141,27 @@ impl Engine {
         }
     }
 
-    /// After how long a call would be within its limit as far as this node knows, if it is not.
-    fn wait_for(&self, number: u32, call: Call) -> Option<Duration> {
+    /// After how long a call would be within its limit as far as this node knows, if it is not, while so
+    /// many places are kept for others.
+    fn wait_for(&self, number: u32, call: Call, kept: usize) -> Option<Duration> {
         let limits = &self.config.limits;
+        let kept = u32::try_from(kept).unwrap_or(u32::MAX);
+        let places = limits.calls_max(call).saturating_sub(kept);
+        if kept > 0 && places == 0 {
+            return Some(limits.calls_window);
+        }
         let calls = self.users.get(number)?.calls.get(call.index())?;
-        calls.wait(self.now, limits.calls_max(call), limits.calls_window)
+        calls.wait(self.now, places, limits.calls_window)
+    }
+
+    /// How many calls of this user wait for what the bus says.
+    fn kept_places(&self, number: u32, call: Call) -> usize {
+        let Some(user) = self.users.get(number) else {
+            return 0;
+        };
+        let members = user.members.iter().filter_map(|slot| self.crowd.at(*slot));
+        let waiting = members.filter_map(|connection| connection.member()?.waiting.as_ref());
+        waiting.filter(|waiting| waiting.call == call).count()
     }
 
     fn count(&mut self, number: u32, call: Call) {

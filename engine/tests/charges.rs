@@ -164,15 +164,56 @@ fn a_bus_that_forgot_calls_does_not_lift_this_nodes_own_limit() {
         line.split(':').next().unwrap().parse().unwrap()
     };
     let one = asked(node.emit(c(0), watch(&["B"])));
-    let two = asked(node.emit(c(1), watch(&["C"])));
+    assert_eq!(
+        node.emit(c(1), watch(&["C"])),
+        refused("c1", 60_000),
+        "the third place is kept, and the bus is not asked: it would count this one"
+    );
     assert_eq!(
         node.charged(one, Admitted)[0],
         "send c0 subscription:confirmed watchlist [B]"
     );
+}
+
+#[test]
+fn what_the_bus_has_counted_is_not_refused_for_a_first_call_that_came_meanwhile() {
+    let mut node = Node::in_contact(|limits| limits.watchlist_calls_max = 2);
+    for slot in 0..2 {
+        node.join_granted(c(slot), hello("ann"));
+    }
+    node.emit(c(0), watch(&["A"]));
+    node.emit(c(0), watch(&["B"]));
+    let request = node.last_asked("bus charge");
+    node.emit(c(1), watch(&["A"]));
     assert_eq!(
-        node.charged(two, Admitted),
-        refused("c1", 60_000),
-        "the fourth that this node admits within a window"
+        node.charged(request, Admitted)[0],
+        "send c0 subscription:confirmed watchlist [B]",
+        "refused ones are not counted, and this one is"
+    );
+}
+
+#[test]
+fn a_place_that_is_kept_for_a_call_is_free_when_the_bus_refuses_it() {
+    let mut node = Node::in_contact(|limits| limits.watchlist_calls_max = 2);
+    for slot in 0..2 {
+        node.join_granted(c(slot), hello("ann"));
+    }
+    node.emit(c(0), watch(&["A"]));
+    node.answer_fetches();
+    node.sleep_until(60_000);
+    node.emit(c(1), watch(&["A"]));
+    node.emit(c(0), watch(&["B"]));
+    let request = node.last_asked("bus charge");
+    assert_eq!(node.emit(c(1), watch(&["C"])), refused("c1", 60_000));
+    let wait = Duration::from_secs(7);
+    assert_eq!(
+        node.charged(request, Refused { wait }),
+        refused("c0", 7_000)
+    );
+    assert_eq!(
+        only(node.emit(c(1), watch(&["C"])), "bus charge").len(),
+        1,
+        "the bus says, which may have room by now"
     );
 }
 
