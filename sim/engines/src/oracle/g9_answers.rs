@@ -14,6 +14,10 @@ const ANSWER_MS: u64 = 1_000;
 /// By when the newest value of a topic is handed over.
 const HANDED_MS: u64 = 5_000;
 
+/// How long what an emitter sent may be under way to a node: when nothing is heard for 5 s, the node gives
+/// its contact up, and what was under way with it.
+const UNDER_WAY_MS: u64 = 6_000;
+
 /// Ids that only a node gave count for so long.
 const OWN_ID_MS: u64 = 55_000;
 
@@ -208,8 +212,14 @@ impl Answers {
         let Some(of) = facts.item(item).filter(|of| of.emitted) else {
             return;
         };
-        for ((_, topic), newest) in &mut self.newest {
-            if of.target == Target::State(*topic) && newest.at <= of.offered_at {
+        for ((node, topic), newest) in &mut self.newest {
+            // To a node that is not well it may come late, behind what was published there meanwhile.
+            let late = if facts.well_since(*node, of.offered_at) {
+                0
+            } else {
+                UNDER_WAY_MS
+            };
+            if of.target == Target::State(*topic) && newest.at <= of.offered_at + late {
                 newest.others.push(item);
             }
         }
