@@ -209,7 +209,10 @@ impl History {
             return None;
         }
         // A checkpoint from outside may hold any figures.
-        self.numbered(self.last_number.checked_sub(self.len)? + 1)
+        let number = self.last_number.checked_sub(self.len)? + 1;
+        let run = self.runs.front()?;
+        let place = usize::try_from(number.checked_sub(run.first)?).ok()?;
+        run.entries.get(place)
     }
 
     fn numbered(&self, number: u64) -> Option<&Kept> {

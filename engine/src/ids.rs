@@ -187,6 +187,41 @@ text_id!(
     PublishId, max 128, allowed |c| c.is_ascii_graphic()
 );
 
+impl PublishId {
+    /// The key of an item whose publisher gave none: 16 hexadecimal digits for the node's life, and a count.
+    ///
+    /// Nearly every item gets one, so the digits are written without a formatter.
+    pub(crate) fn assigned(instance: u64, count: u64) -> Option<Self> {
+        let mut text = [b'-'; 16 + 1 + 20];
+        let mut places = text.iter_mut().rev();
+        let mut length = 0;
+        let mut rest = count;
+        while rest > 0 || length == 0 {
+            *places.next()? = digit(rest % 10);
+            rest /= 10;
+            length += 1;
+        }
+        places.next()?;
+        let mut rest = instance;
+        for place in places.take(16) {
+            *place = digit(rest % 16);
+            rest /= 16;
+        }
+        let begin = text.len() - (16 + 1 + length);
+        let text = core::str::from_utf8(text.get(begin..)?).ok()?;
+        Self::new(text).ok()
+    }
+}
+
+/// A hexadecimal digit.
+fn digit(value: u64) -> u8 {
+    match u8::try_from(value) {
+        Ok(value @ 0..10) => b'0' + value,
+        Ok(value) => b'a' + value - 10,
+        Err(_) => b'-',
+    }
+}
+
 /// The place of a log event in the bus's order: `<epoch>-<ms>-<seq>`.
 ///
 /// `ms` is the bus's wall clock when the event was appended and is never compared across epochs.
@@ -301,6 +336,20 @@ mod tests {
             Err(IdError::TooLong { max: 1024 })
         );
         assert_eq!(UserId::new("a\nb"), Err(IdError::Character));
+    }
+
+    #[test]
+    fn an_assigned_key_is_what_a_formatter_makes_of_its_numbers() {
+        for (instance, count) in [
+            (0, 0),
+            (0xfeed_0000_0000_09af, 9),
+            (1, 10),
+            (u64::MAX, 1_234_567_890),
+            (7, u64::MAX),
+        ] {
+            let key = PublishId::assigned(instance, count).unwrap();
+            assert_eq!(key.as_str(), std::format!("{instance:016x}-{count}"));
+        }
     }
 
     #[test]

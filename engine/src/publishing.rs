@@ -3,7 +3,6 @@
 //! While the bus cannot be used, a batch with log events is refused whole, and values are delivered
 //! here and held for the bus ([`crate::held`]).
 
-use alloc::format;
 use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
@@ -70,11 +69,15 @@ impl Engine {
         wall: WallTime,
         effects: &mut Effects,
     ) {
-        let has_log = items
+        let count = items.len();
+        let log = items
             .iter()
-            .any(|item| matches!(item.target, Target::Log { .. }));
-        let (mut entries, mut values) = (Vec::new(), Vec::new());
-        let mut ids = Vec::with_capacity(items.len());
+            .filter(|item| matches!(item.target, Target::Log { .. }))
+            .count();
+        let has_log = log > 0;
+        let mut entries = Vec::with_capacity(log);
+        let mut values = Vec::with_capacity(count - log);
+        let mut ids = Vec::with_capacity(count);
         let mut degraded = false;
         for Publish {
             id: given,
@@ -116,9 +119,13 @@ impl Engine {
         }
         let reached = self.is_reached();
         // A topic that is held stays with this node until the bus has taken what is held.
-        let (local, values): (Vec<_>, Vec<_>) = values
-            .into_iter()
-            .partition(|value| !reached || self.held.get(&value.topic).is_some());
+        let (local, values): (Vec<_>, Vec<_>) = if reached && self.held.len() == 0 {
+            (Vec::new(), values)
+        } else {
+            values
+                .into_iter()
+                .partition(|value| !reached || self.held.get(&value.topic).is_some())
+        };
         let local_bytes = local.iter().map(|value| value.payload.bytes()).sum();
         let fits = local.is_empty() || self.held.has_room(local.len(), local_bytes);
         if (has_log && !reached) || !fits {
@@ -165,8 +172,7 @@ impl Engine {
     /// An idempotency key that nobody else gives: this life of this node, and a count.
     pub(crate) fn assign_publish_id(&mut self) -> Option<PublishId> {
         self.last_publish_id += 1;
-        let text = format!("{:016x}-{}", self.config.instance, self.last_publish_id);
-        PublishId::new(&text).ok()
+        PublishId::assigned(self.config.instance, self.last_publish_id)
     }
 
     pub(crate) fn appended(&mut self, part: RequestId, outcome: BusOutcome, effects: &mut Effects) {

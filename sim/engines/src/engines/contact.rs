@@ -219,7 +219,8 @@ impl World<'_> {
 
     /// What the bus has done is on its way to everyone.
     pub(super) fn spread_news(&mut self) -> Verdict {
-        for news in core::mem::take(&mut self.bus.news) {
+        let mut all = core::mem::take(&mut self.bus.news);
+        for news in all.drain(..) {
             match news {
                 News::Logged(item, id) => {
                     self.see(&Observation::Logged { item, id })?;
@@ -235,6 +236,8 @@ impl World<'_> {
                 News::LeaseMoved => self.reached(Situation::EmitterChanged),
             }
         }
+        // Kept for its memory.
+        self.bus.news = all;
         Ok(())
     }
 

@@ -1,5 +1,7 @@
 //! Dense numbers as the names that engines know, and back.
 
+use core::fmt::Write as _;
+
 use tradewire_engine::event::{Payload, Topic as EngineTopic};
 use tradewire_engine::ids::{
     IdError, PublishId, SessionId, SocketId, Symbol as EngineSymbol, UserId,
@@ -93,8 +95,11 @@ pub(super) fn socket(number: u32) -> SocketId {
     made(SocketId::new(&format!("k{number}")))
 }
 
-pub(super) fn key(item: Item) -> PublishId {
-    made(PublishId::new(&["key-", &item.0.to_string()].concat()))
+/// The id that its publisher gives an item; `text` is as for [`payload`].
+pub(super) fn key(text: &mut String, item: Item) -> PublishId {
+    text.clear();
+    let _ = write!(text, "key-{}", item.0);
+    made(PublishId::new(text))
 }
 
 /// More than any plan wants of a payload.
@@ -103,11 +108,12 @@ const FILL: &str = match core::str::from_utf8(&[b'x'; 2_048]) {
     Err(_) => "",
 };
 
-/// What an item says: its number, and as many bytes as are wanted.
-pub(super) fn payload(item: Item, bytes: usize) -> Payload {
-    let mut text = String::with_capacity(bytes + 32);
+/// What an item says: its number, and as many bytes as are wanted. It is written into `text` first, which
+/// is kept for its memory.
+pub(super) fn payload(text: &mut String, item: Item, bytes: usize) -> Payload {
+    text.clear();
     text.push_str("{\"n\":");
-    text.push_str(&item.0.to_string());
+    let _ = write!(text, "{}", item.0);
     if bytes > text.len() + 8 {
         text.push_str(",\"p\":\"");
         let missing = bytes - text.len() - 2;
@@ -115,7 +121,7 @@ pub(super) fn payload(item: Item, bytes: usize) -> Payload {
         text.push('"');
     }
     text.push('}');
-    Payload::new(&text)
+    Payload::new(text)
 }
 
 /// Which item it is that a payload says.

@@ -38,6 +38,8 @@ struct BatchState {
 pub(super) struct Batches {
     list: Vec<BatchState>,
     items: u32,
+    /// What an item says while it is written.
+    text: String,
 }
 
 impl Batches {
@@ -68,8 +70,8 @@ impl World<'_> {
                 target: content.to,
                 keyed,
             },
-            payload: payload(item, content.bytes),
-            key: keyed.then(|| key(item)),
+            payload: payload(&mut self.batches.text, item, content.bytes),
+            key: keyed.then(|| key(&mut self.batches.text, item)),
         }
     }
 

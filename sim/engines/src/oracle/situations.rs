@@ -4,7 +4,6 @@
 //! level. A swarm that is large enough and has not come into each of them fails.
 
 use core::fmt;
-use std::collections::BTreeSet;
 
 use super::{Answer, Conn, Facts, Got, Item, Observation, Refused, Resume, Target};
 
@@ -126,8 +125,9 @@ impl Situations {
 pub(super) struct Witness {
     /// Connections that were closed as slow, by tab.
     slow: Vec<Option<Conn>>,
-    /// Log events whose publisher was told that they were not taken, and has not tried again.
-    given_up: BTreeSet<Item>,
+    /// By item: whether it is a log event whose publisher was told that it was not taken, and has not tried
+    /// again.
+    given_up: Vec<bool>,
 }
 
 impl Witness {
@@ -147,17 +147,19 @@ impl Witness {
                 let offers = facts.batches.get(batch.index()).map(|batch| &batch.offers);
                 let trades = offers.into_iter().flatten();
                 let trades = trades.filter(|offer| matches!(offer.target, Target::Trade(_)));
-                self.given_up.extend(trades.map(|offer| offer.item));
+                for offer in trades {
+                    self.give_up(offer.item);
+                }
             }
             Observation::Offered {
                 attempt, offers, ..
             } if *attempt > 0 => {
                 for offer in offers {
-                    self.given_up.remove(&offer.item);
+                    self.take_up(offer.item);
                 }
                 found.count(Situation::Refused503)
             }
-            Observation::Logged { item, .. } if self.given_up.remove(item) => {
+            Observation::Logged { item, .. } if self.take_up(*item) => {
                 found.count(Situation::LateRequest);
             }
             Observation::ClockSet => found.count(Situation::ClockSet),
@@ -192,6 +194,19 @@ impl Witness {
             }
             _ => {}
         }
+    }
+
+    fn give_up(&mut self, item: Item) {
+        if self.given_up.len() <= item.index() {
+            self.given_up.resize(item.index() + 1, false);
+        }
+        self.given_up[item.index()] = true;
+    }
+
+    /// Tells whether it had been given up.
+    fn take_up(&mut self, item: Item) -> bool {
+        let given_up = self.given_up.get_mut(item.index());
+        given_up.is_some_and(core::mem::take)
     }
 
     fn got(&mut self, facts: &Facts, conn: Conn, got: &Got, found: &mut Situations) {
