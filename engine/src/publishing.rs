@@ -85,7 +85,8 @@ impl Engine {
             payload,
         } in items
         {
-            let Some(id) = given.clone().or_else(|| self.assign_publish_id()) else {
+            let is_given = given.is_some();
+            let Some(id) = given.or_else(|| self.assign_publish_id()) else {
                 continue;
             };
             ids.push(id.clone());
@@ -101,7 +102,7 @@ impl Engine {
                 // It may be handed in again if the publisher gave the id, or is told to use it; and by
                 // this node if it does not hear whether a shared bus has taken it.
                 Target::State(topic) => {
-                    let lasting = given.is_some() || has_log;
+                    let lasting = is_given || has_log;
                     if lasting && self.held.knows(self.now, &id) {
                         // Nobody gets it twice; the bus has it once its topic is not held any more.
                         degraded |= self.held.get(&topic).is_some();

@@ -28,6 +28,16 @@ enum Audience {
     Subscribers,
 }
 
+/// Where a topic is kept: looked up by name once for each value.
+#[derive(Clone, Copy)]
+enum TopicPlace {
+    Market,
+    /// By user number.
+    Portfolio(u32),
+    /// By symbol number.
+    Quote(u32),
+}
+
 impl Engine {
     pub(crate) fn state_arrived(
         &mut self,
@@ -95,24 +105,31 @@ impl Engine {
 
     /// Sends on a value that waited for the bus's answer.
     pub(crate) fn release_held_back(&mut self, topic: &Topic, effects: &mut Effects) {
-        let Some(state) = self.topic_mut(topic) else {
+        let Some(place) = self.topic_place(topic) else {
+            return;
+        };
+        let Some(state) = self.topic_at_mut(place) else {
             return;
         };
         if state.spread == Spread::Nobody
             && let Some((_, payload)) = state.value.clone()
         {
             state.spread = Spread::Everyone;
-            self.spread(topic.clone(), payload, Audience::Everyone, effects);
+            let value = (topic.clone(), payload);
+            self.spread(place, value, Audience::Everyone, effects);
         }
     }
 
     /// Sends a value that has no version yet to everyone whom it concerns.
     pub(crate) fn spread_to_all(&mut self, topic: Topic, payload: Payload, effects: &mut Effects) {
-        if let Some(state) = self.topic_mut(&topic) {
+        let Some(place) = self.topic_place(&topic) else {
+            return;
+        };
+        if let Some(state) = self.topic_at_mut(place) {
             // Whatever was held back is older than this.
             state.spread = Spread::Everyone;
         }
-        self.spread(topic, payload, Audience::Everyone, effects);
+        self.spread(place, (topic, payload), Audience::Everyone, effects);
     }
 
     /// What a topic says now, as far as this node knows.
@@ -177,7 +194,10 @@ impl Engine {
         if self.held.get(&topic).is_some() {
             return;
         }
-        let Some(state) = self.topic_mut(&topic) else {
+        let Some(place) = self.topic_place(&topic) else {
+            return;
+        };
+        let Some(state) = self.topic_at_mut(place) else {
             return;
         };
         if let Some((held, _)) = &state.value
@@ -187,7 +207,7 @@ impl Engine {
                 // It lost the race against its topic's next value, and is no news to anyone.
             } else if version == *held && state.spread == Spread::Subscribers {
                 state.spread = Spread::Everyone;
-                self.spread(topic, payload, Audience::Others, effects);
+                self.spread(place, (topic, payload), Audience::Others, effects);
             } else {
                 effects.note(Note::StaleState { topic });
             }
@@ -198,61 +218,58 @@ impl Engine {
         state.value = Some((version, payload.clone()));
         if fetched && !state.missed {
             state.spread = Spread::Subscribers;
-            self.spread(topic, payload, Audience::Subscribers, effects);
+            self.spread(place, (topic, payload), Audience::Subscribers, effects);
         } else if !fetched && first && asked {
             state.spread = Spread::Nobody;
         } else {
             state.spread = Spread::Everyone;
-            self.spread(topic, payload, Audience::Everyone, effects);
+            self.spread(place, (topic, payload), Audience::Everyone, effects);
         }
     }
 
-    fn spread(&mut self, topic: Topic, payload: Payload, to: Audience, effects: &mut Effects) {
+    fn spread(
+        &mut self,
+        place: TopicPlace,
+        (topic, payload): (Topic, Payload),
+        to: Audience,
+        effects: &mut Effects,
+    ) {
         let mut outlet = Outlet {
             now: self.now,
             limits: &self.config.limits,
             deadlines: &mut self.deadlines,
             effects,
         };
-        let message = Message::State {
-            topic: topic.clone(),
-            payload,
-        };
-        match &topic {
+        let message = Message::State { topic, payload };
+        match place {
             // Everyone whom these concern has asked for them, the market by connecting.
-            Topic::Market | Topic::Quote(_) if to == Audience::Others => {}
-            Topic::Market => {
+            TopicPlace::Market | TopicPlace::Quote(_) if to == Audience::Others => {}
+            TopicPlace::Market => {
                 let live = core::mem::take(&mut self.crowd.live);
                 let owed = Owed::State(TopicRef::Market);
                 self.crowd
                     .fan_out(&mut outlet, live.iter(), |_| true, (message, owed));
                 self.crowd.live = live;
             }
-            Topic::Portfolio(user) => {
+            TopicPlace::Portfolio(user) => {
                 let all = self.config.delivery == Delivery::All;
                 let wants = |member: &Member| match to {
                     Audience::Everyone => all || member.portfolio,
                     Audience::Others => all && !member.portfolio,
                     Audience::Subscribers => member.portfolio,
                 };
-                let Some(number) = self.user_numbers.get(user) else {
-                    return;
-                };
-                let Some(record) = self.users.get(*number) else {
+                let Some(record) = self.users.get(user) else {
                     return;
                 };
                 let owed = Owed::State(TopicRef::Portfolio);
                 self.crowd
                     .fan_out(&mut outlet, record.members.iter(), wants, (message, owed));
             }
-            Topic::Quote(symbol) => {
-                let Some(number) = self.symbol_numbers.get(symbol) else {
+            TopicPlace::Quote(symbol) => {
+                let Some(entry) = self.symbols.get(symbol) else {
                     return;
                 };
-                let Some(entry) = self.symbols.get(*number) else {
-                    return;
-                };
-                let owed = Owed::State(TopicRef::Quote(*number));
+                let owed = Owed::State(TopicRef::Quote(symbol));
                 self.crowd.fan_out(
                     &mut outlet,
                     entry.subscribers.iter(),
@@ -265,17 +282,27 @@ impl Engine {
 
     /// What is known of a topic, if someone is interested in it.
     pub(crate) fn topic_mut(&mut self, topic: &Topic) -> Option<&mut TopicState> {
-        match topic {
-            Topic::Market => Some(&mut self.market),
-            Topic::Portfolio(user) => {
-                let record = self.users.get_mut(*self.user_numbers.get(user)?)?;
+        self.topic_at_mut(self.topic_place(topic)?)
+    }
+
+    fn topic_at_mut(&mut self, place: TopicPlace) -> Option<&mut TopicState> {
+        match place {
+            TopicPlace::Market => Some(&mut self.market),
+            TopicPlace::Portfolio(user) => {
+                let record = self.users.get_mut(user)?;
                 record.idle_until.is_none().then_some(&mut record.portfolio)
             }
-            Topic::Quote(symbol) => {
-                let number = *self.symbol_numbers.get(symbol)?;
-                Some(&mut self.symbols.get_mut(number)?.topic)
-            }
+            TopicPlace::Quote(symbol) => Some(&mut self.symbols.get_mut(symbol)?.topic),
         }
+    }
+
+    /// Where a topic is kept, if its user or symbol is known.
+    fn topic_place(&self, topic: &Topic) -> Option<TopicPlace> {
+        Some(match topic {
+            Topic::Market => TopicPlace::Market,
+            Topic::Portfolio(user) => TopicPlace::Portfolio(*self.user_numbers.get(user)?),
+            Topic::Quote(symbol) => TopicPlace::Quote(*self.symbol_numbers.get(symbol)?),
+        })
     }
 
     /// A topic's full name.

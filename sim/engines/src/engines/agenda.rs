@@ -148,14 +148,14 @@ mod tests {
         let mut expected = Vec::new();
         let mut taken = Vec::new();
         let mut plan = |agenda: &mut Agenda, at: u64| {
-            agenda.plan(at, Event::Act(number));
+            agenda.plan(at, Event::TroubleEnds(number));
             expected.push((at, number));
             number += 1;
         };
         for at in [5_000, 3, 2_047, 2_048, 3, 100_000, 2_049, 5_000, 63, 64] {
             plan(&mut agenda, at);
         }
-        while let Some((at, Event::Act(number))) = agenda.take(200_000) {
+        while let Some((at, Event::TroubleEnds(number))) = agenda.take(200_000) {
             taken.push((at, number));
             if number < 30 {
                 // At once, soon, on the wheel's last millisecond, just beyond it, and far.
@@ -174,8 +174,8 @@ mod tests {
         let mut agenda = Agenda::new();
         agenda.plan(10, Event::Second);
         assert_eq!(agenda.take(9), None);
-        agenda.plan(9, Event::Act(0));
-        assert_eq!(agenda.take(9), Some((9, Event::Act(0))));
+        agenda.plan(9, Event::TroubleEnds(0));
+        assert_eq!(agenda.take(9), Some((9, Event::TroubleEnds(0))));
         assert_eq!(agenda.take(9), None);
         assert_eq!(agenda.take(u64::MAX), Some((10, Event::Second)));
     }

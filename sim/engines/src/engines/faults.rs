@@ -1,7 +1,7 @@
 //! What the script does to the cluster, and what goes wrong for how long; at the end of the plan everything
 //! is mended at once.
 
-use super::script::Does;
+use super::script::{Act, Does};
 use super::world::{Event, World};
 use crate::oracle::{Conn, Observation, Situation, User, Verdict};
 
@@ -57,14 +57,11 @@ impl World<'_> {
     }
 
     /// Does what the script says; places and tabs are those that have these names.
-    pub(super) fn act(&mut self, number: usize) -> Verdict {
-        let Some(act) = self.acts.get(number) else {
+    pub(super) fn act(&mut self) -> Verdict {
+        let Some(Act { does, .. }) = self.acts.next() else {
             return Ok(());
         };
-        let does = act.does.clone();
-        if let Some(next) = self.acts.get(number + 1) {
-            self.at(next.at, Event::Act(number + 1));
-        }
+        self.plan_act();
         if self.story.is_told() {
             self.story.act(self.now, &does);
         }

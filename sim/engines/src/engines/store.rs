@@ -26,19 +26,15 @@ impl World<'_> {
         let Some(life) = self.life(place, node) else {
             return Ok(());
         };
-        let all = core::mem::take(&mut life.look_ups);
-        let (mut ready, mut waiting) = (Vec::new(), Vec::new());
-        for (request, user, until) in all {
-            if free {
-                ready.push((request, Some(user)));
-            } else if until <= now {
-                ready.push((request, None));
-            } else {
-                waiting.push((request, user, until));
+        let mut ready = Vec::new();
+        life.look_ups.retain(|(request, user, until)| {
+            let waits = !free && *until > now;
+            if !waits {
+                ready.push((*request, free.then_some(*user)));
             }
-        }
-        let waits = !waiting.is_empty();
-        life.look_ups = waiting;
+            waits
+        });
+        let waits = !life.look_ups.is_empty();
         for (request, user) in ready {
             let verdict = match user {
                 None => SessionVerdict::Unavailable,

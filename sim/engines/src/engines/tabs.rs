@@ -3,6 +3,7 @@
 
 use rand::rngs::StdRng;
 use rand::{Rng as _, RngExt as _};
+use smallvec::SmallVec;
 use tradewire_engine::effect::Control;
 use tradewire_engine::ids::{Epoch, EventId};
 use tradewire_engine::parse::{
@@ -111,7 +112,7 @@ impl World<'_> {
     }
 
     /// The nodes to which a balancer sends people: those that are ready, unless it is late to know.
-    pub(super) fn able(&self, late: bool) -> Vec<(usize, Node)> {
+    pub(super) fn able(&self, late: bool) -> SmallVec<[(usize, Node); 8]> {
         let lives = self.places.iter().enumerate();
         let able = lives.filter_map(|(place, at)| {
             let life = at.life.as_ref()?;

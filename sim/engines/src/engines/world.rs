@@ -26,7 +26,7 @@ const QUIET_MS: [u64; 4] = [5_000, 16_000, 45_000, 75_000];
 /// Something that will happen. Those that name a life or an attempt are void when that is over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Event {
-    Act(usize),
+    Act,
     AnswerArrives(Batch),
     Beat(usize, Node, u32),
     BusTakes(usize, Node),
@@ -77,7 +77,8 @@ pub(super) struct World<'a> {
     pub(super) now: u64,
     agenda: Agenda,
     pub(super) plan: Plan,
-    pub(super) acts: Vec<Act>,
+    /// What is still to be done from outside.
+    pub(super) acts: std::vec::IntoIter<Act>,
     pub(super) names: Names,
     pub(super) bus: Bus,
     pub(super) places: Vec<Place>,
@@ -146,7 +147,7 @@ impl<'a> World<'a> {
             oracle: Oracle::new(plan.promises()),
             busy_until: plan.lasts_ms,
             plan,
-            acts,
+            acts: acts.into_iter(),
             story,
         }
     }
@@ -177,9 +178,7 @@ impl<'a> World<'a> {
         for tab in 0..self.tabs.len() {
             self.at(self.tabs[tab].dials_at, Event::Dial(tab, 0));
         }
-        if let Some(first) = self.acts.first() {
-            self.at(first.at, Event::Act(0));
-        }
+        self.plan_act();
         self.at(1_000, Event::Second);
         for (turn, ms) in QUIET_MS.into_iter().enumerate() {
             self.at(self.busy_until + ms, Event::Quiet(turn));
@@ -213,6 +212,13 @@ impl<'a> World<'a> {
         self.woken = lives
             .filter_map(|(place, at)| Some((at.life.as_ref()?.wake?, place)))
             .min();
+    }
+
+    /// Plans what the script has next.
+    pub(super) fn plan_act(&mut self) {
+        if let Some(next) = self.acts.as_slice().first() {
+            self.at(next.at, Event::Act);
+        }
     }
 
     pub(super) fn at(&mut self, at: u64, event: Event) {
@@ -255,7 +261,7 @@ impl<'a> World<'a> {
 
     fn happen(&mut self, event: Event) -> Verdict {
         match event {
-            Event::Act(number) => self.act(number),
+            Event::Act => self.act(),
             Event::AnswerArrives(batch) => self.answer_arrives(batch),
             Event::Beat(place, node, contact) => self.beat(place, node, contact),
             Event::BusTakes(place, node) => self.bus_takes(place, node),

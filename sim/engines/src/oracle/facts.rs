@@ -8,6 +8,7 @@ use tradewire_engine::ids::EventId;
 use super::observation::{
     Call, Conn, Got, Item, Node, Observation, Offer, Resume, Tab, Target, Topic, User,
 };
+use super::rows::Rows;
 
 /// What this cluster promises, in figures.
 #[derive(Clone, Debug)]
@@ -213,7 +214,7 @@ pub struct Facts {
     /// Connections of each user, ended ones too.
     pub of_user: Vec<Vec<Conn>>,
     /// By number.
-    pub items: Vec<Option<ItemFacts>>,
+    items: Rows<ItemFacts>,
     /// By number.
     pub batches: Vec<BatchFacts>,
     /// By user.
@@ -248,7 +249,7 @@ impl Facts {
             nodes: Vec::new(),
             conns: Vec::new(),
             of_user: Vec::new(),
-            items: Vec::new(),
+            items: Rows::default(),
             batches: Vec::new(),
             logs: Vec::new(),
             latest: Vec::new(),
@@ -269,7 +270,7 @@ impl Facts {
     /// An item that was handed in.
     #[must_use]
     pub fn item(&self, item: Item) -> Option<&ItemFacts> {
-        self.items.get(item.index())?.as_ref()
+        self.items.get(item.index())
     }
 
     /// A user's log.
@@ -471,7 +472,7 @@ impl Facts {
 
     fn offered(&mut self, offer: &Offer, node: Option<Node>, group: Option<u32>) {
         let now = self.now;
-        let facts = grow(&mut self.items, offer.item.index());
+        let facts = self.items.place(offer.item.index());
         let facts = facts.get_or_insert_with(|| ItemFacts {
             target: offer.target,
             offered_at: now,
@@ -500,10 +501,7 @@ impl Facts {
         };
         match got {
             Got::Value { topic, item } => {
-                let group = self
-                    .items
-                    .get(item.index())
-                    .and_then(|item| item.as_ref()?.group);
+                let group = self.items.get(item.index()).and_then(|item| item.group);
                 facts.groups.extend(group);
                 *grow(&mut facts.values, topic.index()) = Some((*item, now));
             }
@@ -540,7 +538,7 @@ impl Facts {
 
     fn logged(&mut self, item: Item, id: EventId) {
         let (now, life) = (self.now, self.life);
-        let Some(Some(facts)) = self.items.get_mut(item.index()) else {
+        let Some(facts) = self.items.get_mut(item.index()) else {
             return;
         };
         let Target::Trade(user) = facts.target else {
@@ -554,7 +552,7 @@ impl Facts {
     fn took(&mut self, item: Item) {
         self.order += 1;
         let place = (self.order, self.life, self.now);
-        let Some(Some(facts)) = self.items.get_mut(item.index()) else {
+        let Some(facts) = self.items.get_mut(item.index()) else {
             return;
         };
         facts.taken.push(place);

@@ -25,6 +25,7 @@ mod g8_independence;
 mod g9_answers;
 mod liveness;
 mod observation;
+mod rows;
 mod sessions;
 mod situations;
 mod words;

@@ -3,15 +3,15 @@
 //! It has a clock of its own, which can be set. It is asked by one request at a time, in the order in
 //! which they reach it, and tells what it took; who hears of it, and when, is not its concern.
 
+mod ids;
 mod slots;
 
 use std::collections::VecDeque;
 
-use rustc_hash::FxHashMap;
 use tradewire_engine::INTAKE_LEASE;
 use tradewire_engine::bus::{ARRIVALS_MAX, BusRequest, LogPublish, Slot, StatePublish};
 use tradewire_engine::event::{LogEntry, Payload, StateValue, Version};
-use tradewire_engine::ids::{Epoch, EventId, PublishId};
+use tradewire_engine::ids::{Epoch, EventId};
 use tradewire_engine::input::{BusOutcome, ChargeVerdict, Input};
 use tradewire_engine::limits::Limits;
 
@@ -70,7 +70,7 @@ pub(super) struct Bus {
     pub(super) log_epoch: Epoch,
     counter: u64,
     values: Vec<Option<(u64, Payload)>>,
-    ids: FxHashMap<PublishId, u64>,
+    ids: ids::Ids,
     /// All entries of all lives; those before `log_begin` are gone.
     pub(super) log: Vec<Entry>,
     pub(super) log_begin: usize,
@@ -93,7 +93,7 @@ impl Bus {
             log_epoch: Epoch::new(0),
             counter: 0,
             values: Vec::new(),
-            ids: FxHashMap::default(),
+            ids: ids::Ids::default(),
             log: Vec::new(),
             log_begin: 0,
             log_count: 0,
@@ -224,10 +224,6 @@ impl Bus {
         }
     }
 
-    fn is_new(&self, clock: u64, id: &PublishId) -> bool {
-        self.ids.get(id).is_none_or(|until| *until <= clock)
-    }
-
     fn append(&mut self, clock: u64, publish: LogPublish) {
         let LogPublish {
             id,
@@ -235,10 +231,9 @@ impl Bus {
             user,
             payload,
         } = publish;
-        if !self.is_new(clock, &id) {
+        if !self.ids.take(clock, &id, ID_LIFE_MS) {
             return;
         }
-        self.ids.insert(id, clock + ID_LIFE_MS);
         // As XADD does: a clock that stands still or goes back only counts the second part up.
         self.last = if clock > self.last.0 {
             (clock, 0)
@@ -276,12 +271,9 @@ impl Bus {
             payload,
         } in values
         {
-            if let Some(id) = id {
-                if !self.is_new(clock, &id) {
-                    continue;
-                }
-                let life = if lasting { ID_LIFE_MS } else { OWN_ID_LIFE_MS };
-                self.ids.insert(id, clock + life);
+            let life = if lasting { ID_LIFE_MS } else { OWN_ID_LIFE_MS };
+            if id.is_some_and(|id| !self.ids.take(clock, &id, life)) {
+                continue;
             }
             let version = Version {
                 epoch: self.state_epoch,
