@@ -3,9 +3,11 @@
 //! A payload is opaque here: it was parsed once at the edge ([`crate::parse`]) and no decision looks
 //! into it, so that a trace may mask it without changing any decision.
 
+use alloc::borrow::Cow;
 use alloc::sync::Arc;
 use core::fmt;
 
+use serde::de::{Deserializer, Error as _};
 use serde::ser::Serializer;
 use serde::{Deserialize, Serialize};
 
@@ -15,8 +17,7 @@ use crate::ids::{Epoch, EventId, PublishId, Symbol, UserId};
 ///
 /// A trace may leave the text out. Length and hash are all that decisions know of it, so an engine that
 /// is given such payloads decides the same.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "Written")]
+#[derive(Clone, PartialEq, Eq, Serialize)]
 pub struct Payload {
     bytes: u32,
     #[serde(with = "postcard::fixint::le")]
@@ -25,13 +26,14 @@ pub struct Payload {
     text: Arc<str>,
 }
 
-/// A payload as it was written somewhere.
+/// A payload as it was written somewhere. Its text is copied once, to where it stays.
 #[derive(Deserialize)]
-struct Written {
+struct Written<'a> {
     bytes: u32,
     #[serde(with = "postcard::fixint::le")]
     hash: u64,
-    text: Arc<str>,
+    #[serde(borrow)]
+    text: Cow<'a, str>,
 }
 
 /// Names the text, so that a serializer which leaves texts out knows it.
@@ -39,23 +41,22 @@ fn write_text<S: Serializer>(text: &Arc<str>, serializer: S) -> Result<S::Ok, S:
     serializer.serialize_newtype_struct(Payload::TEXT, text)
 }
 
-impl TryFrom<Written> for Payload {
-    type Error = &'static str;
-
-    fn try_from(written: Written) -> Result<Self, Self::Error> {
-        let Written { bytes, hash, text } = written;
-        if !text.is_empty()
-            && Self::new(&text)
-                != (Self {
-                    bytes,
-                    hash,
-                    text: text.clone(),
-                })
-        {
-            return Err("a payload's length or hash is not that of its text");
+impl<'de> Deserialize<'de> for Payload {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let Written { bytes, hash, text } = Written::deserialize(deserializer)?;
+        if !text.is_empty() && (bytes, hash) != measure(&text) {
+            let wrong = "a payload's length or hash is not that of its text";
+            return Err(D::Error::custom(wrong));
         }
+        let text = Arc::from(text);
         Ok(Self { bytes, hash, text })
     }
+}
+
+/// What decisions know of a text.
+fn measure(text: &str) -> (u32, u64) {
+    let bytes = u32::try_from(text.len()).unwrap_or(u32::MAX);
+    (bytes, xxhash_rust::xxh3::xxh3_64(text.as_bytes()))
 }
 
 impl Payload {
@@ -65,11 +66,9 @@ impl Payload {
     /// Takes the text of one JSON object.
     #[must_use]
     pub fn new(text: &str) -> Self {
-        Self {
-            bytes: u32::try_from(text.len()).unwrap_or(u32::MAX),
-            hash: xxhash_rust::xxh3::xxh3_64(text.as_bytes()),
-            text: Arc::from(text),
-        }
+        let (bytes, hash) = measure(text);
+        let text = Arc::from(text);
+        Self { bytes, hash, text }
     }
 
     /// The JSON text; empty if it was left out.
