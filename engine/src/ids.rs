@@ -3,7 +3,7 @@
 //! Every id is checked where it is made, so holding one means that it is well formed.
 //! Nothing here decides anything.
 
-use alloc::string::String;
+use alloc::borrow::Cow;
 use alloc::sync::Arc;
 use core::fmt;
 
@@ -107,6 +107,20 @@ pub enum IdError {
     },
 }
 
+/// An id's text as it was written somewhere, where it is if it can be.
+#[derive(Deserialize)]
+struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
+
+/// Whether every character is allowed. A trace holds an id or two for each item, and most are ASCII.
+#[inline]
+fn consists_of(text: &str, allowed: impl Fn(char) -> bool) -> bool {
+    if text.is_ascii() {
+        text.bytes().all(|byte| allowed(char::from(byte)))
+    } else {
+        text.chars().all(allowed)
+    }
+}
+
 macro_rules! text_id {
     ($(#[$doc:meta])* $name:ident, max $max:expr, allowed $allowed:expr) => {
         $(#[$doc])*
@@ -128,8 +142,7 @@ macro_rules! text_id {
                 if text.len() > Self::BYTES_MAX {
                     return Err(IdError::TooLong { max: Self::BYTES_MAX });
                 }
-                let allowed: fn(char) -> bool = $allowed;
-                if !text.chars().all(allowed) {
+                if !consists_of(text, $allowed) {
                     return Err(IdError::Character);
                 }
                 Ok(Self(Arc::from(text)))
@@ -156,7 +169,7 @@ macro_rules! text_id {
 
         impl<'de> Deserialize<'de> for $name {
             fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                let text = String::deserialize(deserializer)?;
+                let Text(text) = Text::deserialize(deserializer)?;
                 Self::new(&text).map_err(serde::de::Error::custom)
             }
         }
@@ -166,59 +179,50 @@ macro_rules! text_id {
 text_id!(
     /// A user of the trading system: no control characters. The bound here is a ceiling; the one in
     /// force is [`crate::limits::ParseLimits::user_bytes_max`].
-    UserId, max 1024, allowed |c| !c.is_control()
+    UserId, max 1024, allowed |c: char| !c.is_control()
 );
 text_id!(
     /// A tradable symbol: characters of `A–Z a–z 0–9 . - _ : / ^ =`. The bound here is a ceiling; the
     /// one in force is [`crate::limits::ParseLimits::symbol_chars_max`].
     Symbol, max 128,
-    allowed |c| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | ':' | '/' | '^' | '=')
+    allowed |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | ':' | '/' | '^' | '=')
 );
 text_id!(
     /// An HTTP session id as express-session makes it: 1–512 bytes, no control characters.
-    SessionId, max 512, allowed |c| !c.is_control()
+    SessionId, max 512, allowed |c: char| !c.is_control()
 );
 text_id!(
     /// A Socket.IO socket id as the client sees it: 1–64 printable ASCII characters.
-    SocketId, max 64, allowed |c| c.is_ascii_graphic()
+    SocketId, max 64, allowed |c: char| c.is_ascii_graphic()
 );
 text_id!(
     /// An idempotency key: 1–128 printable ASCII characters.
-    PublishId, max 128, allowed |c| c.is_ascii_graphic()
+    PublishId, max 128, allowed |c: char| c.is_ascii_graphic()
 );
 
 impl PublishId {
-    /// The key of an item whose publisher gave none: 16 hexadecimal digits for the node's life, and a count.
-    ///
-    /// Nearly every item gets one, so the digits are written without a formatter.
-    pub(crate) fn assigned(instance: u64, count: u64) -> Option<Self> {
-        let mut text = [b'-'; 16 + 1 + 20];
-        let mut places = text.iter_mut().rev();
-        let mut length = 0;
-        let mut rest = count;
-        while rest > 0 || length == 0 {
-            *places.next()? = digit(rest % 10);
-            rest /= 10;
-            length += 1;
-        }
-        places.next()?;
+    /// `<instance>-<number>`, the first as 16 hexadecimal digits. Every item without an id gets one, and
+    /// formatting would take most of that, so it is written by hand.
+    pub(crate) fn counted(instance: u64, number: u64) -> Option<Self> {
+        const NAME: usize = 16 + 1;
+        let mut text = [b'-'; NAME + 20];
+        let (name, count) = text.split_at_mut(NAME);
         let mut rest = instance;
-        for place in places.take(16) {
-            *place = digit(rest % 16);
-            rest /= 16;
+        for place in name.iter_mut().rev().skip(1) {
+            let digit = (rest & 0xf) as u8;
+            *place = digit + if digit < 10 { b'0' } else { b'a' - 10 };
+            rest >>= 4;
         }
-        let begin = text.len() - (16 + 1 + length);
-        let text = core::str::from_utf8(text.get(begin..)?).ok()?;
-        Self::new(text).ok()
-    }
-}
-
-/// A hexadecimal digit.
-fn digit(value: u64) -> u8 {
-    match u8::try_from(value) {
-        Ok(value @ 0..10) => b'0' + value,
-        Ok(value) => b'a' + value - 10,
-        Err(_) => b'-',
+        let digits = number.checked_ilog10().unwrap_or(0) as usize + 1;
+        let mut rest = number;
+        for place in count.iter_mut().take(digits).rev() {
+            *place = (rest % 10) as u8 + b'0';
+            rest /= 10;
+        }
+        let text = text.get(..NAME + digits)?;
+        core::str::from_utf8(text)
+            .ok()
+            .map(|text| Self(Arc::from(text)))
     }
 }
 
@@ -339,16 +343,11 @@ mod tests {
     }
 
     #[test]
-    fn an_assigned_key_is_what_a_formatter_makes_of_its_numbers() {
-        for (instance, count) in [
-            (0, 0),
-            (0xfeed_0000_0000_09af, 9),
-            (1, 10),
-            (u64::MAX, 1_234_567_890),
-            (7, u64::MAX),
-        ] {
-            let key = PublishId::assigned(instance, count).unwrap();
-            assert_eq!(key.as_str(), std::format!("{instance:016x}-{count}"));
+    fn a_counted_key_is_written_as_it_would_be_formatted() {
+        for (instance, number) in [(0, 0), (0xabc, 9), (u64::MAX, 10), (1 << 63, u64::MAX)] {
+            let text = alloc::format!("{instance:016x}-{number}");
+            let id = PublishId::counted(instance, number);
+            assert_eq!(id, PublishId::new(&text).ok(), "{text}");
         }
     }
 

@@ -173,7 +173,7 @@ impl Engine {
     /// An idempotency key that nobody else gives: this life of this node, and a count.
     pub(crate) fn assign_publish_id(&mut self) -> Option<PublishId> {
         self.last_publish_id += 1;
-        PublishId::assigned(self.config.instance, self.last_publish_id)
+        PublishId::counted(self.config.instance, self.last_publish_id)
     }
 
     pub(crate) fn appended(&mut self, part: RequestId, outcome: BusOutcome, effects: &mut Effects) {
