@@ -1,6 +1,9 @@
 //! The driver: the one task that owns the engine. It turns what happens into inputs and does what
 //! the effects say; it decides nothing.
 
+#[cfg(test)]
+mod cost;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;

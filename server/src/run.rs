@@ -276,7 +276,7 @@ fn backing<N: Net, C: Clock>(
     }
 }
 
-fn socket_io(
+pub(crate) fn socket_io(
     config: &Config,
     packets_max: usize,
     inbox: &Inbox,
