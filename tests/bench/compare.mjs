@@ -73,17 +73,17 @@ const ROWS = {
     ],
   },
   fanout: {
-    starts: { tradewire: 2_500_000, node: 110_000, bun: 160_000, bare: 300_000 },
+    starts: { tradewire: 4_000_000, node: 150_000, bun: 220_000, bare: 650_000 },
     load: (start) => ['fanout', '--clients', SOME, ...rate(start), '--seconds', SECONDS, '--late-ms', '200'],
     figures: [higher('highest fan-out to 1,000, p95 < 200 ms, no loss', '/s', (r) => best(r)?.rate, 10, 6, 1)],
   },
   wide: {
-    starts: { tradewire: 450_000, node: 60_000, bun: 90_000, bare: 220_000 },
+    starts: { tradewire: 800_000, node: 70_000, bun: 120_000, bare: 300_000 },
     load: (start) => ['fanout', '--clients', MANY, ...rate(start), '--seconds', SECONDS, '--late-ms', '200'],
     figures: [higher('highest fan-out to 10,000, p95 < 200 ms, no loss', '/s', (r) => best(r)?.rate, 4, 2, 1)],
   },
   user: {
-    starts: { tradewire: 90_000, node: 35_000, bun: 60_000, bare: 40_000 },
+    starts: { tradewire: 130_000, node: 45_000, bun: 105_000, bare: 60_000 },
     load: (start) => ['user', '--clients', SOME, ...rate(start), '--seconds', SECONDS, '--late-ms', '50'],
     figures: [
       higher('highest to 1,000 users, 50 per POST, p95 < 50 ms', '/s', (r) => best(r)?.rate, 4, 2, 1.3),

@@ -1,10 +1,13 @@
-//! Looks for the highest rate that is still good: up in large steps, then in between in smaller ones.
+//! Looks for the highest rate that is still good: away from where it begins in growing steps, since that may
+//! be near, then in between.
 
 use crate::error::BenchError;
 use crate::phase::Phase;
 
-/// The first steps up, and when two rates are close enough, as ratios.
-const STEP: f64 = 1.5;
+/// The first step and the largest, each the square of the one before, and when two rates are close enough,
+/// as ratios.
+const STEP: f64 = 1.1;
+const STEP_MAX: f64 = 4.0;
 const CLOSE: f64 = 1.08;
 
 /// The best phase that `probe` finds, if any rate was good, and how many it tried.
@@ -13,7 +16,7 @@ pub(crate) async fn highest(
     mut probe: impl AsyncFnMut(f64) -> Result<(Phase, bool), BenchError>,
 ) -> Result<(Option<Phase>, u32), BenchError> {
     let (mut best, mut good, mut bad) = (None, 0.0_f64, f64::INFINITY);
-    let (mut rate, mut tried) = (start, 0);
+    let (mut rate, mut step, mut tried) = (start, STEP, 0);
     while bad / good > CLOSE && rate >= 1.0 {
         tried += 1;
         let (phase, is_good) = probe(rate).await?;
@@ -23,12 +26,13 @@ pub(crate) async fn highest(
             bad = rate;
         }
         rate = if bad.is_infinite() {
-            good * STEP
+            good * step
         } else if good == 0.0 {
-            bad / STEP
+            bad / step
         } else {
             (good * bad).sqrt()
         };
+        step = (step * step).min(STEP_MAX);
     }
     Ok((best, tried))
 }
@@ -68,6 +72,11 @@ mod tests {
             assert!(best <= 100_000.0 && best * CLOSE >= 100_000.0, "{best}");
             assert!(tried < 20, "{tried}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_limit_that_is_near_takes_few_tries() {
+        assert_eq!(found(95_000.0, 100_000.0).await.1, 3);
     }
 
     #[tokio::test]
