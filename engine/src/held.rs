@@ -110,7 +110,7 @@ impl Held {
             return false;
         }
         while let Some(oldest) = self.ids_by_age.front()
-            && (self.ids.len() >= IDS_MAX || !self.knows(now, oldest))
+            && (self.ids.len() >= IDS_MAX || !self.knows_oldest(now, oldest))
         {
             self.ids.remove(oldest);
             self.ids_by_age.pop_front();
@@ -118,6 +118,15 @@ impl Held {
         self.ids.insert(id.clone(), now);
         self.ids_by_age.push_back(id);
         true
+    }
+
+    /// As [`Self::knows`]. Until the first id was forgotten the oldest is also the table's first, which is
+    /// found without a look-up.
+    fn knows_oldest(&self, now: Timestamp, oldest: &PublishId) -> bool {
+        match self.ids.iter().next() {
+            Some((first, at)) if first == oldest => now.since(*at) < IDS_MAX_AGE,
+            Some(_) | None => self.knows(now, oldest),
+        }
     }
 
     fn put(&mut self, topic: Topic, id: PublishId, payload: Payload) {

@@ -60,8 +60,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// How long this thread has been on a processor: others may share the machine.
+/// How long this thread has been on a processor: others may share the machine. The kernel counts when it looks at it.
 fn on_cpu() -> Result<Duration, Box<dyn Error>> {
+    std::thread::yield_now();
     let text = std::fs::read_to_string("/proc/thread-self/schedstat")?;
     let ns = text.split(' ').next().ok_or("no schedstat")?.parse()?;
     Ok(Duration::from_nanos(ns))

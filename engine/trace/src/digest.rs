@@ -48,10 +48,12 @@ impl Digest {
             if let Effect::Deliver { recipients, .. } = effect {
                 // At once, since a delivery may name thousands.
                 let recipients = effects.recipients(recipients);
-                self.scratch.reserve(recipients.len() * 8);
-                for conn in recipients {
+                let begin = self.scratch.len();
+                self.scratch.resize(begin + recipients.len() * 8, 0);
+                let (_, places) = self.scratch.split_at_mut(begin);
+                for (place, conn) in places.as_chunks_mut().0.iter_mut().zip(recipients) {
                     let id = u64::from(conn.slot()) << 32 | u64::from(conn.generation());
-                    self.scratch.extend_from_slice(&id.to_le_bytes());
+                    *place = id.to_le_bytes();
                 }
             }
         }

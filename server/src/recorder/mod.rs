@@ -25,6 +25,9 @@ pub use files::{FileSink, FilesError, Keeper};
 /// How large a block becomes before it is handed over.
 const BLOCK_BYTES: usize = 64 * 1024;
 
+/// Room for a block and what its last record has beyond that, so that a block is rarely moved to grow.
+const BLOCK_ROOM: usize = BLOCK_BYTES + BLOCK_BYTES / 8;
+
 /// How long a record may wait in memory.
 const FLUSH_EVERY: Duration = Duration::from_secs(1);
 
@@ -169,7 +172,7 @@ impl<C: Clock> Recorder<C> {
         if size == 0 {
             return;
         }
-        let block = self.encoder.take_block(Vec::with_capacity(BLOCK_BYTES));
+        let block = self.encoder.take_block(Vec::with_capacity(BLOCK_ROOM));
         let inputs = std::mem::take(&mut self.inputs);
         if self.recording.sink.offer(Chunk::Block(block)) {
             let bytes = bytes + size as u64;
