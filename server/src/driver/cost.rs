@@ -1,8 +1,8 @@
 //! What recording costs the driver: two drivers on one thread, of which one records into files, are handed the
 //! same publishes in turns. Everything is the real thing but the network: clients' queues are emptied here.
 //!
-//! `cargo test --release -p tradewire-server --lib driver::cost -- --nocapture` prints what the driver's thread
-//! takes; that of the thread which writes is not part of it.
+//! `cargo test --release -p tradewire-server --lib driver::cost -- --nocapture --test-threads=1` prints what the
+//! driver's thread takes; that of the thread which writes is not part of it.
 
 use std::collections::VecDeque;
 use std::fs;
