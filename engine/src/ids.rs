@@ -352,7 +352,12 @@ mod tests {
 
     #[test]
     fn a_counted_key_is_written_as_it_would_be_formatted() {
-        for (instance, number) in [(0, 0), (0xabc, 9), (u64::MAX, 10), (1 << 63, u64::MAX)] {
+        for (instance, number) in [
+            (0, 0),
+            (0x0123_4567_89ab_cdef, 9),
+            (1 << 63, 10),
+            (7, u64::MAX),
+        ] {
             let text = alloc::format!("{instance:016x}-{number}");
             let id = PublishId::counted(instance, number);
             assert_eq!(id, PublishId::new(&text).ok(), "{text}");
