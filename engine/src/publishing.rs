@@ -120,12 +120,13 @@ impl Engine {
         }
         let reached = self.is_reached();
         // A topic that is held stays with this node until the bus has taken what is held.
-        let (local, values): (Vec<_>, Vec<_>) = if reached && self.held.len() == 0 {
+        let (local, values): (Vec<_>, Vec<_>) = if !reached {
+            (values, Vec::new())
+        } else if self.held.len() == 0 {
             (Vec::new(), values)
         } else {
-            values
-                .into_iter()
-                .partition(|value| !reached || self.held.get(&value.topic).is_some())
+            let is_held = |value: &StatePublish| self.held.get(&value.topic).is_some();
+            values.into_iter().partition(is_held)
         };
         let local_bytes = local.iter().map(|value| value.payload.bytes()).sum();
         let fits = local.is_empty() || self.held.has_room(local.len(), local_bytes);

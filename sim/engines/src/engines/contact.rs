@@ -15,7 +15,7 @@ use tradewire_engine::input::{BusOutcome, ChargeVerdict, ClaimVerdict};
 use super::bus::News;
 use super::node::Life;
 use super::reader::Reader;
-use super::world::{Event, World};
+use super::world::{Event, Place, World};
 use crate::oracle::{Node, Observation, Situation, Verdict};
 
 /// How often a node looks whether the bus answers.
@@ -227,10 +227,10 @@ impl World<'_> {
                     self.log_grew();
                 }
                 News::Took(item) => self.see(&Observation::Took { item })?,
-                News::Told { values, once } => self.push_to_all(|| Input::StateArrived {
-                    values: values.clone(),
-                    once,
-                }),
+                News::Told { values, once } => {
+                    let input = Input::StateArrived { values, once };
+                    self.push_to_all(input, |contact| contact.hears);
+                }
                 News::LeaseRetaken => self.reached(Situation::LeaseLost),
                 News::Replaced => self.reached(Situation::ReplacedAcross),
                 News::LeaseMoved => self.reached(Situation::EmitterChanged),
@@ -256,36 +256,28 @@ impl World<'_> {
         }
     }
 
-    fn push_to_all(&mut self, input: impl Fn() -> Input) {
+    /// Pushes to every node that hears it; the last of them gets what the others have a copy of.
+    pub(super) fn push_to_all(&mut self, input: Input, hears: impl Fn(&Contact) -> bool) {
         let at = self.now + self.one_way();
-        for place in 0..self.places.len() {
-            let Some(life) = self.places[place].life.as_deref_mut() else {
-                continue;
-            };
-            if life.contact.hears {
-                let last = life.contact.pushes.back().map_or(0, |(at, _)| *at);
-                let (at, node) = (at.max(last), life.node);
-                life.contact.pushes.push_back((at, input()));
-                self.at(at, Event::PushHeard(place, node));
+        let able = |place: &Place| place.life.as_ref().is_some_and(|at| hears(&at.contact));
+        let Some(last) = self.places.iter().rposition(able) else {
+            return;
+        };
+        for place in 0..last {
+            if able(&self.places[place]) {
+                self.push(place, at, input.clone());
             }
         }
+        self.push(last, at, input);
     }
 
-    /// An emitter's message, for every node that listens.
-    pub(super) fn push_emitted(&mut self, input: impl Fn() -> Input) -> Verdict {
-        let at = self.now + self.one_way();
-        for place in 0..self.places.len() {
-            let Some(life) = self.places[place].life.as_deref_mut() else {
-                continue;
-            };
-            if life.contact.stage == Stage::Up && life.contact.listens {
-                let last = life.contact.pushes.back().map_or(0, |(at, _)| *at);
-                let (at, node) = (at.max(last), life.node);
-                life.contact.pushes.push_back((at, input()));
-                self.at(at, Event::PushHeard(place, node));
-            }
+    fn push(&mut self, place: usize, at: u64, input: Input) {
+        if let Some(life) = self.places[place].life.as_deref_mut() {
+            let last = life.contact.pushes.back().map_or(0, |(at, _)| *at);
+            let (at, node) = (at.max(last), life.node);
+            life.contact.pushes.push_back((at, input));
+            self.at(at, Event::PushHeard(place, node));
         }
-        Ok(())
     }
 
     /// The node's queue of pushes overflows: all of it is dropped and told to be.

@@ -4,6 +4,7 @@ use tradewire_engine::Input;
 use tradewire_engine::event::{LogKind, Payload, Publish, Target as EngineTarget};
 use tradewire_engine::ids::PublishId;
 
+use super::contact::Stage;
 use super::names::{key, payload};
 use super::script::Content;
 use super::world::{Event, World};
@@ -115,11 +116,11 @@ impl World<'_> {
     pub(super) fn publish_arrives(&mut self, batch: Batch) -> Verdict {
         let state = &self.batches.list[batch.index()];
         let (wanted, attempt) = (state.place + state.attempt as usize, state.attempt);
-        let able = self.able(state.late && attempt == 0);
-        let places = self.places.len();
-        let nearest = able
-            .into_iter()
-            .min_by_key(|(place, _)| (place + places - wanted % places) % places);
+        let wanted = wanted % self.places.len();
+        // From the wanted one on, and round again.
+        let nearest = self
+            .able(state.late && attempt == 0)
+            .min_by_key(|(place, _)| (*place < wanted, *place));
         let Some((place, node)) = nearest else {
             self.after(RETRY_MS, Event::PublishArrives(batch));
             return Ok(());
@@ -184,9 +185,9 @@ impl World<'_> {
             })
             .collect();
         let wall = self.wall();
-        self.push_emitted(|| Input::Emitted {
-            items: items.clone(),
-            wall,
-        })
+        self.push_to_all(Input::Emitted { items, wall }, |contact| {
+            contact.stage == Stage::Up && contact.listens
+        });
+        Ok(())
     }
 }

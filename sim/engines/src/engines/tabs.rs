@@ -3,7 +3,6 @@
 
 use rand::rngs::StdRng;
 use rand::{Rng as _, RngExt as _};
-use smallvec::SmallVec;
 use tradewire_engine::effect::Control;
 use tradewire_engine::ids::{Epoch, EventId};
 use tradewire_engine::parse::{
@@ -86,7 +85,7 @@ impl World<'_> {
         self.tabs[tab].out_since.get_or_insert(self.now);
         // A balancer learns late that a node leaves.
         let late = self.whim(tab, 5);
-        let able = self.able(late);
+        let able: Vec<_> = self.able(late).collect();
         if able.is_empty() {
             self.retry(tab);
             return Ok(());
@@ -112,14 +111,13 @@ impl World<'_> {
     }
 
     /// The nodes to which a balancer sends people: those that are ready, unless it is late to know.
-    pub(super) fn able(&self, late: bool) -> SmallVec<[(usize, Node); 8]> {
+    pub(super) fn able(&self, late: bool) -> impl Iterator<Item = (usize, Node)> {
         let lives = self.places.iter().enumerate();
-        let able = lives.filter_map(|(place, at)| {
+        lives.filter_map(move |(place, at)| {
             let life = at.life.as_ref()?;
             let ready = !life.draining && life.engine.stats().contact != Contact::Never;
             (late || ready).then_some((place, life.node))
-        });
-        able.collect()
+        })
     }
 
     /// The one of them on which a draw falls: that another is not there moves only what fell on that.

@@ -191,7 +191,7 @@ pub struct Entry {
 
 /// A batch.
 #[derive(Clone, Debug, Default)]
-pub struct BatchFacts {
+pub(super) struct BatchFacts {
     /// What is in it.
     pub offers: Vec<Offer>,
     /// When the attempt under way began, and with which node.
@@ -216,7 +216,7 @@ pub struct Facts {
     /// By number.
     items: Rows<ItemFacts>,
     /// By number.
-    pub batches: Vec<BatchFacts>,
+    pub(super) batches: Rows<BatchFacts>,
     /// By user.
     pub logs: Vec<Vec<Entry>>,
     /// The latest value of each topic in this life of the data, and when.
@@ -250,7 +250,7 @@ impl Facts {
             conns: Vec::new(),
             of_user: Vec::new(),
             items: Rows::default(),
-            batches: Vec::new(),
+            batches: Rows::default(),
             logs: Vec::new(),
             latest: Vec::new(),
             order: 0,
@@ -386,7 +386,7 @@ impl Facts {
                 offers,
                 attempt,
             } => {
-                let facts = grow(&mut self.batches, batch.index());
+                let facts = self.batches.place(batch.index()).get_or_insert_default();
                 facts.offers.clone_from(offers);
                 facts.asked = Some((now, *node));
                 facts.attempt = *attempt;
