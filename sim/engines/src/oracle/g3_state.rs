@@ -4,6 +4,7 @@
 //! is cut off reaches that node's clients before; whatever they are shown behind it must not turn out
 //! to be older than it. A client that moves to a node which is cut off may be shown what that node has.
 
+use super::g9_answers::may_be_taken_in_twice;
 use super::{Conn, Facts, Item, Observation, Topic, Verdict, promised};
 
 /// How long both nodes must have been well for a client not to go back when it moves.
@@ -51,14 +52,24 @@ impl State {
         let seen = at(at(&mut self.conns, conn.index()), topic.index());
         if let Some(loose) = seen.loose.take() {
             let taken = facts.item(loose).and_then(|loose| loose.taken.last());
-            if let Some((place, ..)) = taken {
-                seen.place = seen.place.max(*place);
+            if let Some((place, _, taken_at)) = taken {
+                // If it was handed in again elsewhere, whoever reads late reads what this node sent
+                // before the bus took it from there.
+                let elsewhere = facts
+                    .item(loose)
+                    .is_some_and(|loose| loose.nodes.iter().any(|node| *node != of.node));
+                let sent_at = taken_at.saturating_sub(facts.promises.transit_ms);
+                if !elsewhere || of.reads_since(sent_at) {
+                    seen.place = seen.place.max(*place);
+                }
             } else if loose == item {
                 seen.loose = Some(item);
                 return Ok(());
             } else if let Some((place, ..)) = value.taken.last()
                 // One that was handed in again counts anew for the node that cannot ask.
                 && !(value.nodes.len() > 1 && value.nodes.contains(&of.node))
+                // So does an emitter's that two nodes took in, of which the other was first.
+                && !may_be_taken_in_twice(facts, value)
                 && facts.item(loose).is_some_and(|loose| !loose.emitted)
             {
                 at(&mut self.behind, loose.index()).push((*place, conn, item));

@@ -302,7 +302,7 @@ fn once_taken(facts: &Facts, item: Item) -> Verdict {
 
 /// The emitters' lease is the bus's, by the bus's clock: a node that loses it by that, or whose own clock
 /// is slow, may not know yet.
-fn may_be_taken_in_twice(facts: &Facts, of: &super::ItemFacts) -> bool {
+pub(super) fn may_be_taken_in_twice(facts: &Facts, of: &super::ItemFacts) -> bool {
     let shaken = facts.clock_set_at.max(facts.data_lost_at);
     of.emitted
         && (facts.promises.skew_permille > 0 || shaken.is_some_and(|at| at + 6_000 > of.offered_at))
