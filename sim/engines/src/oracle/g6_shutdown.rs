@@ -6,6 +6,10 @@ use super::{Conn, ConnFacts, Ended, Facts, Got, Node, Observation, Verdict, prom
 /// By when a node's own clients are told.
 const TOLD_MS: u64 = 2_000;
 
+/// How long what waits for a client that did not read, or not fast enough, may be ahead of what it is told: a
+/// connection stays congested for less.
+const SLOW_MS: u64 = 30_000;
+
 /// How much later than its deadline a process may be gone: it takes what it has to the bus.
 const EXIT_MS: u64 = 1_000;
 
@@ -60,7 +64,8 @@ impl Shutdown {
         promised!(
             facts,
             G6,
-            !of.able_since(from) || facts.now <= from + TOLD_MS + facts.promises.transit_ms,
+            !of.able_since(from.saturating_sub(SLOW_MS))
+                || facts.now <= from + TOLD_MS + facts.promises.transit_ms,
             "{conn} was told of the shutdown only after {} ms",
             facts.now - from
         );
@@ -201,7 +206,7 @@ fn could_be_told(facts: &Facts, of: &ConnFacts, draining: u64) -> bool {
         && of
             .stalled_at
             .max(of.unfit_at)
-            .is_none_or(|at| at + 30_000 < draining)
+            .is_none_or(|at| at + SLOW_MS < draining)
         && !of.stalled;
     let left_before = of.left_at.is_some_and(|at| at < draining);
     able && !of.replaced && !left_before && facts.now >= draining
