@@ -57,7 +57,7 @@ const rate = (start) => (SMOKE ? ['--rate', String(start / 20)] : ['--start', St
 /** Each row is one load on a server that was just started. `start` is where the search for the highest rate begins. */
 const ROWS = {
   connect: {
-    load: () => ['connect', '--connections', MANY, '--settle', size(3, 0.2)],
+    load: () => ['connect', '--connections', MANY, '--settle', size(2, 0.2)],
     figures: [
       higher('connects/s, 10,000', '/s', (r) => r.connects_per_s, 3.5, 1.8, 1),
       lower('p95 time to connect', 'ms', (r) => r.time_to_connect.p95_ms, 0.3),
@@ -66,7 +66,7 @@ const ROWS = {
     ],
   },
   cpu: {
-    load: () => ['fanout', '--clients', SOME, '--rate', size(20_000, 2_000), '--seconds', size(5, 0.5)],
+    load: () => ['fanout', '--clients', SOME, '--rate', size(20_000, 2_000), '--seconds', size(4, 0.5)],
     figures: [
       lower('server CPU per delivery, fan-out to 1,000 at 20,000/s', 'µs', (r) => r.server_cpu_us_per_delivery, 0.55, 0.95, 0.8),
       lower('p95 of the same', 'ms', (r) => r.p95_ms, 0.6),

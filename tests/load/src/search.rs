@@ -4,11 +4,10 @@
 use crate::error::BenchError;
 use crate::phase::Phase;
 
-/// The first step and the largest, each the square of the one before, and when two rates are close enough,
-/// as ratios.
-const STEP: f64 = 1.1;
-const STEP_MAX: f64 = 4.0;
+/// When two rates are close enough, as a ratio; and the largest step. The first is one that needs nothing in
+/// between, and each is the square of the one before.
 const CLOSE: f64 = 1.08;
+const STEP_MAX: f64 = 4.0;
 /// How far below where the search begins a rate may be found, as a ratio.
 const FAR: f64 = 32.0;
 
@@ -18,7 +17,7 @@ pub(crate) async fn highest(
     mut probe: impl AsyncFnMut(f64) -> Result<(Phase, bool), BenchError>,
 ) -> Result<(Option<Phase>, u32), BenchError> {
     let (mut best, mut good, mut bad) = (None, 0.0_f64, f64::INFINITY);
-    let (mut rate, mut step, mut tried) = (start, STEP, 0);
+    let (mut rate, mut step, mut tried) = (start, CLOSE, 0);
     while bad / good > CLOSE && rate >= start / FAR {
         tried += 1;
         let (phase, is_good) = probe(rate).await?;
@@ -78,7 +77,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_limit_that_is_near_takes_few_tries() {
-        assert_eq!(found(95_000.0, 100_000.0).await.1, 3);
+        assert_eq!(found(95_000.0, 100_000.0).await.1, 2);
     }
 
     #[tokio::test]
