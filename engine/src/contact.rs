@@ -74,6 +74,11 @@ impl Engine {
         self.link.contact == Contact::Reached
     }
 
+    /// Whether this node has yet to join the others.
+    pub(crate) fn was_never_reached(&self) -> bool {
+        self.config.bus == BusKind::Shared && self.link.contact == Contact::Never
+    }
+
     /// Whether what is counted per user must be asked of the bus.
     pub(crate) fn asks_others(&self) -> bool {
         self.config.bus == BusKind::Shared && self.is_reached()
@@ -125,8 +130,10 @@ impl Engine {
             Contact::Never => {
                 let away = self.now.since(Timestamp::ZERO);
                 effects.note(Note::BusReached { away });
-                // What was logged since they came was not heard.
-                self.tell_gap(effects);
+                // The log is here as far as it goes, so that those whose event it has go on behind that. Of
+                // the rest it is not known what was logged since they came.
+                let resumed = self.resume_awaiting(effects);
+                self.tell_gap(&resumed, effects);
             }
             Contact::Lost => {
                 let away = self.now.since(self.link.lost_at);

@@ -4,6 +4,7 @@
 //! as they come; when it does not, or when it resumes, they are read from the history as room
 //! appears: never out of order, never twice, and with a gap only if the connection is closed for it.
 
+use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 
 use crate::connection::Member;
@@ -82,8 +83,8 @@ impl Engine {
             let outbox = &mut member.outbox;
             let replay = outbox.congestion.as_ref().and_then(|owing| owing.replay);
             // A replay goes on; who waits for an event, or is slow, is not owed what came before it.
-            // The one waited for does not help: what comes behind it is not all here yet, and whoever
-            // is in is told of the gap as soon as it is.
+            // The one waited for is looked for when the bus is reached: what comes behind it is not all
+            // here yet.
             if replay.is_none_or(|replay| replay.awaits.is_some()) {
                 outbox.log_sent = last_number;
             }
@@ -100,18 +101,19 @@ impl Engine {
             self.hurry_renewals();
         }
         self.history.clear();
-        let told = self.tell_gap(effects);
+        let told = self.tell_gap(&BTreeSet::new(), effects);
         effects.note(Note::LogGap { cause, told });
     }
 
-    /// Tells every client that events may be missing, and begins its log anew.
-    pub(crate) fn tell_gap(&mut self, effects: &mut Effects) -> u32 {
+    /// Tells every client but some that events may be missing, and begins its log anew.
+    pub(crate) fn tell_gap(&mut self, but: &BTreeSet<ConnId>, effects: &mut Effects) -> u32 {
         let last_number = self.history.last_number();
         let mut concerned = Vec::new();
         for slot in &self.crowd.live {
             if let Some(connection) = self.crowd.at(*slot)
                 && let Some(member) = connection.member()
                 && self.wants_log(member)
+                && !but.contains(&connection.id)
             {
                 concerned.push(connection.id);
             }

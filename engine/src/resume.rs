@@ -3,6 +3,7 @@
 //! An event that this node has not read yet may still arrive, since another node may have been faster:
 //! it is waited for, for as long as a request to the bus may take.
 
+use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 
 use crate::deadlines::Due;
@@ -25,9 +26,13 @@ impl Engine {
         // One that is not subscribed is not sent what it missed, and must not be told that it was.
         let id = id.filter(|_| self.wants_log(member));
         let found = id.and_then(|id| Some((id, self.history.number_of(&user.id, id)?)));
+        let may_arrive = |id| match found {
+            None => self.may_arrive(id),
+            // What comes behind it may not have been loaded yet.
+            Some(_) => self.was_never_reached(),
+        };
         if let Some(id) = id
-            && found.is_none()
-            && self.may_arrive(id)
+            && may_arrive(id)
         {
             self.await_event(conn, id, effects);
             return;
@@ -97,6 +102,20 @@ impl Engine {
                 self.pump(conn, effects);
             }
         }
+    }
+
+    /// The log has been loaded: whoever waits for an event that was in it goes on behind that. Tells who.
+    pub(crate) fn resume_awaiting(&mut self, effects: &mut Effects) -> BTreeSet<ConnId> {
+        let found = |(id, conn): &(EventId, ConnId)| {
+            let user = self.users.get(self.crowd.member(*conn)?.user)?;
+            Some((*conn, self.history.number_of(&user.id, *id)?))
+        };
+        let found: Vec<(ConnId, u64)> = self.awaited.iter().filter_map(found).collect();
+        for (conn, number) in &found {
+            self.end_awaiting(*conn, Some(*number));
+            self.pump(*conn, effects);
+        }
+        found.into_iter().map(|(conn, _)| conn).collect()
     }
 
     /// The event did not come: it is forged, or lost.

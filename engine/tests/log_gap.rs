@@ -310,20 +310,51 @@ fn what_was_logged_before_is_not_replayed_to_one_that_waits_for_another_event() 
 }
 
 #[test]
-fn one_that_waits_for_an_event_that_was_logged_before_is_not_told_that_it_has_everything() {
-    let mut node = Node::shared(|_| {});
-    node.join(c(0), hello("ann").resuming(event(2, 0)));
-    assert_eq!(loaded(&mut node, 1..=3), NOTHING);
-    assert_eq!(
-        only(node.reached(), "send"),
-        ["send c0 resume recovered false replayed 0 last none"],
-        "event 3 is not sent to who was in already"
-    );
-    assert_eq!(only(node.sleep_until(2_000), "send"), NOTHING, "once");
-}
-
-#[test]
 fn a_node_that_nobody_is_on_notes_a_gap_too() {
     let mut node = Node::in_contact(|_| {});
     assert_eq!(node.log_gap(Trimmed), ["note log gap trimmed told 0"]);
+}
+
+#[test]
+fn one_that_came_before_the_first_contact_goes_on_behind_its_event_if_that_was_loaded() {
+    let mut node = Node::shared(|_| {});
+    for (slot, id) in [(0, 2), (1, 9)] {
+        node.join(c(slot), hello("ann").resuming(event(id, 0)));
+    }
+    node.join(c(2), hello("bob").resuming(event(2, 0)));
+    loaded(&mut node, 1..=2);
+    loaded(&mut node, 3..=4);
+    assert_eq!(
+        without(node.reached(), &["note", "bus", "measure", "watch"]),
+        [
+            "deliver trade:executed e-3-0 {\"n\":3} to c0",
+            "deliver trade:executed e-4-0 {\"n\":4} to c0",
+            "send c0 resume recovered true replayed 2 last e-4-0",
+            "send c1 resume recovered false replayed 0 last none",
+            "send c2 resume recovered false replayed 0 last none",
+        ],
+        "c1's event is not here, and c2's is another user's"
+    );
+    assert_eq!(
+        only(logged(&mut node, 5..=5), "deliver"),
+        ["deliver trade:executed e-5-0 {\"n\":5} to c0, c1"]
+    );
+    assert_eq!(only(node.sleep_until(5_000), "send"), NOTHING);
+}
+
+#[test]
+fn one_that_came_when_a_part_was_loaded_goes_on_once_all_of_it_is() {
+    let mut node = Node::shared(|_| {});
+    loaded(&mut node, 1..=2);
+    let lines = node.join(c(0), hello("ann").resuming(event(1, 0)));
+    assert_eq!(only(lines, "deliver"), NOTHING);
+    loaded(&mut node, 3..=3);
+    assert_eq!(
+        without(node.reached(), &["note", "bus", "measure", "watch"]),
+        [
+            "deliver trade:executed e-2-0 {\"n\":2} to c0",
+            "deliver trade:executed e-3-0 {\"n\":3} to c0",
+            "send c0 resume recovered true replayed 2 last e-3-0",
+        ]
+    );
 }

@@ -26,6 +26,8 @@ pub(crate) struct Oracle {
     pub(crate) gap_at: usize,
     /// Whether the input at hand tells of a gap.
     pub(crate) in_gap: bool,
+    /// The bus was not reached since the start.
+    is_alone: bool,
     pub(crate) publishes: BTreeMap<RequestId, (Timestamp, Vec<Publish>)>,
     /// Texts published here, and those of them that may be held, or may be retried.
     pub(crate) own: BTreeSet<String>,
@@ -84,6 +86,7 @@ impl Oracle {
             arrivals: Vec::new(),
             gap_at: 0,
             in_gap: false,
+            is_alone: true,
             publishes: BTreeMap::new(),
             own: BTreeSet::new(),
             excused: BTreeSet::new(),
@@ -99,8 +102,9 @@ impl Oracle {
         self.now = now;
         self.held_now.clear();
         self.in_gap = false;
+        self.is_alone = engine.stats().contact == Contact::Never;
         match input {
-            Input::BusReached => self.in_gap = engine.stats().contact == Contact::Never,
+            Input::BusReached => self.in_gap = self.is_alone,
             Input::LogGap { .. } => {
                 self.in_gap = true;
                 self.gap_at = self.arrivals.len();
@@ -134,8 +138,11 @@ impl Oracle {
             Input::LogLoaded { entries } => {
                 self.count("taken in whole");
                 self.arrived(entries);
+                // Who came back goes on behind the event that was named, once the bus is reached.
                 for state in self.conns.values_mut() {
-                    state.cursor = self.arrivals.len();
+                    if state.given_up.is_none() {
+                        state.cursor = self.arrivals.len();
+                    }
                 }
             }
             Input::Published { request, items, .. } => {
@@ -203,7 +210,10 @@ impl Oracle {
             .position(mine)
             .filter(|_| wants)
         {
-            Some(place) => state.cursor = gap_at + place + 1,
+            Some(place) => {
+                state.given_up = self.is_alone.then_some(arrivals.len());
+                state.cursor = gap_at + place + 1;
+            }
             None => state.awaits = Some(id),
         }
     }
