@@ -1,7 +1,8 @@
 //! Resume: a client that comes back names the last event that it handled, and goes on behind it.
 //!
 //! An event that this node has not read yet may still arrive, since another node may have been faster:
-//! it is waited for, for as long as a request to the bus may take.
+//! it is waited for, for as long as a request to the bus may take. A node that has not joined the others yet
+//! lets every client wait so, since what comes behind its event may not have been loaded.
 
 use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
@@ -26,13 +27,13 @@ impl Engine {
         // One that is not subscribed is not sent what it missed, and must not be told that it was.
         let id = id.filter(|_| self.wants_log(member));
         let found = id.and_then(|id| Some((id, self.history.number_of(&user.id, id)?)));
-        let may_arrive = |id| match found {
+        let waits_for = |id| match found {
             None => self.may_arrive(id),
             // What comes behind it may not have been loaded yet.
             Some(_) => self.was_never_reached(),
         };
         if let Some(id) = id
-            && may_arrive(id)
+            && waits_for(id)
         {
             self.await_event(conn, id, effects);
             return;
