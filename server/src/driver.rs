@@ -112,6 +112,9 @@ pub(crate) struct Driver<C> {
     /// Answers that were there at once.
     pub(crate) answers: VecDeque<Input>,
     pub(crate) drained: bool,
+    /// Whether it writes to connections itself. With one thread for all there is nothing to share with others, and
+    /// a write costs less than to wake a task that writes; with several, they write side by side.
+    writes: bool,
     recorder: Option<Recorder<C>>,
     effects: Effects,
     last_publish: u64,
@@ -165,6 +168,7 @@ impl<C: Clock> Driver<C> {
             measured: VecDeque::new(),
             answers: VecDeque::new(),
             drained: false,
+            writes: tokio::runtime::Handle::current().metrics().num_workers() == 1,
             recorder,
             effects: Effects::new(),
             last_publish: 0,
@@ -241,12 +245,15 @@ impl<C: Clock> Driver<C> {
         deadline.saturating_sub(self.clock.now().since(begun))
     }
 
-    /// Has the next connections write what waits for them.
+    /// Writes what waits for the next connections, or has them write it.
     fn wake_slice(&mut self) {
         while let Some(conn) = self.rounds.next() {
             if let Some(seat) = self.seats.get_mut(conn) {
                 seat.waits = false;
-                seat.link.queue().wake();
+                match self.writes {
+                    true => seat.link.queue().write(),
+                    false => seat.link.queue().wake(),
+                }
             }
         }
     }

@@ -8,7 +8,7 @@
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError, Weak};
 use std::task::Waker;
 
 use bytes::Bytes;
@@ -70,12 +70,19 @@ impl Frame {
 /// A frame, and how many CONNECT answers go before it.
 pub(crate) type Queued = (Frame, u32);
 
+/// A stream that what waits in its queue can be written to from outside its task.
+pub(crate) trait WriteNow: Send + Sync {
+    /// Writes what may go now; false if its task has to see to it.
+    fn write_now(&self) -> bool;
+}
+
 /// What waits for one websocket.
 #[derive(Debug, Default)]
 pub(crate) struct FrameQueue {
     open: AtomicBool,
     frames: Mutex<VecDeque<Queued>>,
     reader: AtomicWaker,
+    stream: OnceLock<Weak<dyn WriteNow>>,
 }
 
 impl FrameQueue {
@@ -88,7 +95,8 @@ impl FrameQueue {
         self.open.load(Ordering::SeqCst)
     }
 
-    /// Adds a frame that follows `connects` CONNECT answers. It is written after [`Self::wake`].
+    /// Adds a frame that follows `connects` CONNECT answers. It is written after [`Self::wake`] or
+    /// [`Self::write`].
     pub(crate) fn push(&self, frame: Frame, connects: u32) {
         self.frames
             .lock()
@@ -101,9 +109,23 @@ impl FrameQueue {
         self.reader.register(waker);
     }
 
-    /// Has what is in the queue written, if it may go now.
+    /// Has what is in the queue written by the stream's task, if it may go now.
     pub(crate) fn wake(&self) {
         self.reader.wake();
+    }
+
+    /// Names the stream that carries the websocket.
+    pub(crate) fn write_to(&self, stream: Weak<dyn WriteNow>) {
+        // A session whose queue is open has one websocket in its life.
+        let _ = self.stream.set(stream);
+    }
+
+    /// Writes what is in the queue, if it may go now; if it would have to wait, has its task do it.
+    pub(crate) fn write(&self) {
+        let stream = self.stream.get().and_then(Weak::upgrade);
+        if !stream.is_some_and(|stream| stream.write_now()) {
+            self.wake();
+        }
     }
 
     /// Moves the frames that may go after `connects` CONNECT answers to the end of `taken`.

@@ -50,6 +50,11 @@ impl Head {
         self.waits = false;
     }
 
+    /// Whether nothing is kept back at all.
+    pub(super) fn is_empty(&self) -> bool {
+        self.bytes.is_empty()
+    }
+
     /// Whether all that may go has gone.
     pub(super) fn is_clear(&self) -> bool {
         self.waits || self.bytes.is_empty()
@@ -93,6 +98,7 @@ mod tests {
 
     use super::super::Tracked;
     use crate::link::Link;
+    use crate::queue::Frame;
 
     const HEAD: &[u8] = b"HTTP/1.1 101 Switching Protocols\r\n\r\n";
     const OPEN: &[u8] = b"\x81\x030{}";
@@ -103,11 +109,11 @@ mod tests {
     }
 
     /// Has the stream carry a websocket behind the next response.
-    fn carries(tracked: &Tracked<DuplexStream>) {
+    fn carries(tracked: &Tracked<DuplexStream>) -> Arc<Link> {
         let (notices, _) = mpsc::unbounded_channel();
-        tracked
-            .line()
-            .carry(&Arc::new(Link::new(ConnId::new(0, 0), notices)));
+        let link = Arc::new(Link::new(ConnId::new(0, 0), notices));
+        tracked.line().carry(&link);
+        link
     }
 
     fn heard(far: &mut DuplexStream) -> Vec<u8> {
@@ -143,6 +149,20 @@ mod tests {
         assert_eq!(tracked.read_u8().await.unwrap(), b'2');
         tracked.write_all(OPEN).await.unwrap();
         assert_eq!(heard(&mut far), OPEN);
+    }
+
+    #[tokio::test]
+    async fn the_driver_writes_nothing_before_a_head() {
+        let (mut tracked, mut far) = rig(4096);
+        let link = carries(&tracked);
+        tracked.write_all(HEAD).await.unwrap();
+        link.queue().open();
+        link.queue().push(Frame::new(&["41"]), 0);
+        link.queue().write();
+        assert_eq!(heard(&mut far), b"");
+        tracked.write_all(OPEN).await.unwrap();
+        link.queue().write();
+        assert_eq!(heard(&mut far), [HEAD, OPEN, b"\x81\x0241"].concat());
     }
 
     #[tokio::test]

@@ -1,19 +1,55 @@
-//! Writes the frames of a session's own queue, where no other frame is under way.
+//! Writes the frames of a session's own queue, where no other frame is under way: on the connection's task, or
+//! at once on the driver's, which spares a wake-up and the way through engineioxide.
 
+use std::future::poll_fn;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 
+use futures_util::FutureExt as _;
 use tokio::io::AsyncWrite;
+use tokio::task::coop::unconstrained;
 use tradewire_engine::input::Pending;
 
-use super::Tracked;
+use super::core::Core;
+use crate::queue::WriteNow;
 
 /// How many frames are written at once.
 const SLICES_MAX: usize = 64;
 
-impl<S: AsyncWrite + Unpin> Tracked<S> {
+impl<S: AsyncWrite + Unpin + Send> WriteNow for Mutex<Core<S>> {
+    fn write_now(&self) -> bool {
+        // Whoever holds it is at it on another thread.
+        self.try_lock().is_ok_and(|mut core| core.write_now())
+    }
+}
+
+impl<S: AsyncWrite + Unpin> Core<S> {
+    /// Writes what waits in the session's queue; false if there is more to it than a write, or it would
+    /// have to wait, which is the task's to do.
+    fn write_now(&mut self) -> bool {
+        let Some(link) = self.line.link.get().map(Arc::clone) else {
+            return false;
+        };
+        let between = self.head.is_empty() && self.frames.is_between();
+        if !between || self.stalled.is_some() || !self.line.takes_writes() {
+            return false;
+        }
+        loop {
+            link.queue().take(self.frames.connects, &mut self.queued);
+            if self.queued.is_empty() {
+                return true;
+            }
+            // The driver's share of tokio's budget is for its own queues, and nobody is to be woken here.
+            let write = unconstrained(poll_fn(|cx| self.poll_write_queued(cx)));
+            match write.now_or_never() {
+                Some(Ok(taken @ 1..)) => link.wrote(self.count_queued(taken)),
+                Some(Ok(0) | Err(_)) | None => return false,
+            }
+        }
+    }
+
     /// Writes what waits in the session's queue, unless another frame is under way.
     pub(super) fn poll_queued(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let Some(link) = self.line.link.get().map(Arc::clone) else {
@@ -83,6 +119,7 @@ mod tests {
     use tokio::sync::mpsc;
     use tradewire_engine::ids::ConnId;
 
+    use super::super::Tracked;
     use super::*;
     use crate::link::Link;
     use crate::queue::Frame;
@@ -110,10 +147,15 @@ mod tests {
     }
 
     fn push(link: &Link, text: &str, connects: u32) {
+        leave(link, text, connects);
+        link.queue().wake();
+    }
+
+    /// Leaves a frame in the queue.
+    fn leave(link: &Link, text: &str, connects: u32) {
         let frame = Frame::new(&[text]);
         link.hand(frame.counts().bytes);
         link.queue().push(frame, connects);
-        link.queue().wake();
     }
 
     async fn heard(far: &mut DuplexStream, bytes: usize) -> Vec<u8> {
@@ -136,6 +178,57 @@ mod tests {
         assert_eq!(link.pending(), Pending::default());
         drop(far);
         assert!(reading.await.unwrap().is_err());
+    }
+
+    #[tokio::test]
+    async fn the_driver_writes_what_fits_and_leaves_the_rest_to_the_task() {
+        let (mut tracked, link, mut far) = rig(12).await;
+        leave(&link, "42a", 1);
+        link.queue().write();
+        assert_eq!(link.pending().packets, 1, "its CONNECT answer goes first");
+        tracked.write_all(CONNECTED).await.unwrap();
+        link.queue().write();
+        assert_eq!(link.pending(), Pending::default());
+        // Three bytes fit, and two and then the rest are left to whoever reads.
+        leave(&link, "42b", 1);
+        leave(&link, "42c", 1);
+        link.queue().write();
+        assert_eq!(link.pending().packets, 2);
+        let reading = tokio::spawn(async move { tracked.read_u8().await });
+        let expected = [CONNECTED, b"\x81\x0342a\x81\x0342b\x81\x0342c"].concat();
+        assert_eq!(heard(&mut far, expected.len()).await, expected);
+        link.flushed(Duration::from_secs(3)).await;
+        assert_eq!(link.pending(), Pending::default());
+        drop(far);
+        assert!(reading.await.unwrap().is_err());
+        leave(&link, "42d", 1);
+        link.queue().write();
+        assert_eq!(link.pending().packets, 1, "nobody is there any more");
+    }
+
+    #[tokio::test]
+    async fn the_driver_writes_into_no_frame_that_is_under_way() {
+        let (mut tracked, link, mut far) = rig(1024).await;
+        let (begun, rest) = CONNECTED.split_at(1);
+        tracked.write_all(begun).await.unwrap();
+        leave(&link, "42a", 0);
+        link.queue().write();
+        tracked.write_all(rest).await.unwrap();
+        link.queue().write();
+        let expected = [CONNECTED, b"\x81\x0342a"].concat();
+        assert_eq!(heard(&mut far, expected.len()).await, expected);
+    }
+
+    #[tokio::test]
+    async fn the_driver_writes_to_no_stream_that_is_to_end() {
+        let (tracked, link, mut far) = rig(1024).await;
+        tracked.line().finish();
+        leave(&link, "42a", 0);
+        link.queue().write();
+        drop(tracked);
+        let mut heard = Vec::new();
+        far.read_to_end(&mut heard).await.unwrap();
+        assert_eq!(heard, b"");
     }
 
     #[tokio::test]
@@ -173,7 +266,13 @@ mod tests {
         let mut expected = 0;
         for n in 0..100 {
             let text = format!("42{}", "x".repeat(n));
-            push(&link, &text, 1);
+            match n % 2 {
+                0 => push(&link, &text, 1),
+                _ => {
+                    leave(&link, &text, 1);
+                    link.queue().write();
+                }
+            }
             expected += text.len() + 2;
             writer.write_all(PING).await.unwrap();
         }
