@@ -168,6 +168,15 @@ impl LogKind {
     }
 }
 
+/// The events that a publish can carry: those of every [`Topic`] and [`LogKind`].
+pub const EVENTS: [&str; 5] = [
+    "market:status",
+    "portfolio:update",
+    "quote:update",
+    "trade:executed",
+    "trade:failed",
+];
+
 /// Where a publish goes, and with which promise.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Target {
@@ -240,6 +249,18 @@ pub struct LogEntry {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use alloc::vec::Vec;
+
+    #[test]
+    fn every_event_that_can_be_published_is_named() {
+        let user = UserId::new("u").unwrap();
+        let symbol = Symbol::new("S").unwrap();
+        let topics = [Topic::Market, Topic::Portfolio(user), Topic::Quote(symbol)];
+        let kinds = [LogKind::TradeExecuted, LogKind::TradeFailed];
+        let events = topics.iter().map(Topic::event);
+        let events: Vec<_> = events.chain(kinds.map(LogKind::event)).collect();
+        assert_eq!(events, EVENTS);
+    }
 
     #[test]
     fn any_hash_is_written_as_its_bytes_and_read_back() {

@@ -104,9 +104,13 @@ impl History {
             run.entries.push(kept);
             run.bytes += bytes;
         } else {
+            // A busy log fills one run after the other: no use in having each grow.
+            let room = self.runs.back().map_or(1, |run| run.entries.len());
+            let mut entries = Vec::with_capacity(room);
+            entries.push(kept);
             self.runs.push_back(Arc::new(Run {
                 first: number,
-                entries: Vec::from([kept]),
+                entries,
                 bytes,
             }));
         }

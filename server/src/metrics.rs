@@ -12,6 +12,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::{Registry, Unit};
 use tradewire_engine::Contact;
 use tradewire_engine::effect::{Message, Note};
+use tradewire_engine::event::EVENTS;
 use tradewire_engine::input::{GapCause, SlotLoss};
 
 use crate::bus::BusStatus;
@@ -86,6 +87,22 @@ impl RecordMetrics {
     }
 }
 
+/// A counter for each event that is published: found without a lock and a hash for each delivery.
+struct ByEvent([(&'static str, Counter); EVENTS.len()]);
+
+impl ByEvent {
+    fn new(registry: &mut Registry, name: &str, help: &str) -> Self {
+        let family = family::<Event>(registry, name, help);
+        Self(EVENTS.map(|event| (event, family.get_or_create(&Event { event }).clone())))
+    }
+
+    fn add(&self, event: &'static str, count: u64) {
+        if let Some((_, counter)) = self.0.iter().find(|(known, _)| *known == event) {
+            counter.inc_by(count);
+        }
+    }
+}
+
 /// Counters and gauges, and the registry that names them.
 pub(crate) struct Metrics {
     registry: Registry,
@@ -98,8 +115,8 @@ pub(crate) struct Metrics {
     refused: Family<Reason, Counter>,
     handshakes_refused: Family<Reason, Counter>,
     rate_limited: Family<Event, Counter>,
-    delivered: Family<Event, Counter>,
-    published: Family<Event, Counter>,
+    delivered: ByEvent,
+    published: ByEvent,
     publishes: Family<Status, Counter>,
     congestions: Counter,
     conflated: Counter,
@@ -164,12 +181,12 @@ impl Metrics {
             ),
             handshakes_refused: family(r, "handshakes_refused", "Handshakes answered with 503"),
             rate_limited: family(r, "calls_rate_limited", "Calls over their limit"),
-            delivered: family(
+            delivered: ByEvent::new(
                 r,
                 "events_delivered",
                 "Events handed over, one for each recipient",
             ),
-            published: family(r, "events_published", "Items accepted from publishers"),
+            published: ByEvent::new(r, "events_published", "Items accepted from publishers"),
             publishes: family(r, "publish_requests", "Publish requests answered"),
             congestions: counter(r, "congestions", "Outboxes that came over their bound"),
             conflated: counter(
@@ -289,14 +306,12 @@ impl Metrics {
             Message::Log { kind, .. } => kind.event(),
             Message::State { topic, .. } => topic.event(),
         };
-        self.delivered
-            .get_or_create(&Event { event })
-            .inc_by(recipients as u64);
+        self.delivered.add(event, recipients as u64);
     }
 
     /// Counts items that were accepted, by event.
     pub(crate) fn published(&self, event: &'static str) {
-        self.published.get_or_create(&Event { event }).inc();
+        self.published.add(event, 1);
     }
 
     /// Counts a publish request's answer.

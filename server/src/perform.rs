@@ -1,5 +1,6 @@
 //! Effects into calls: one exhaustive match.
 
+use std::cell::OnceCell;
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
@@ -149,11 +150,15 @@ impl<C: Clock> Driver<C> {
     fn deliver(&mut self, message: &Message, recipients: &Range<u32>, effects: &Effects) {
         let array = wire::message(message);
         let frame = Frame::new(&["42", &array]);
-        let array = Str::from(array);
+        // Shared by those who get it through socketioxide, which are few.
+        let shared = OnceCell::<Str>::new();
         let recipients = effects.recipients(recipients);
         self.metrics.delivered(message, recipients.len());
         for conn in recipients {
-            let packet = || Packet::event(NAMESPACE, Value::Str(array.clone(), None));
+            let packet = || {
+                let array = shared.get_or_init(|| Str::from(array.clone()));
+                Packet::event(NAMESPACE, Value::Str(array.clone(), None))
+            };
             self.send(*conn, &frame, packet);
         }
     }

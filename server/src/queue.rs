@@ -8,10 +8,9 @@
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, OnceLock, PoisonError, Weak};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::task::Waker;
 
-use bytes::Bytes;
 use futures_util::task::AtomicWaker;
 use tradewire_engine::input::Pending;
 
@@ -24,7 +23,7 @@ const WHOLE_TEXT: u8 = 0x81;
 /// A text frame, encoded once and shared by all who get it.
 #[derive(Clone, Debug)]
 pub(crate) struct Frame {
-    bytes: Bytes,
+    bytes: Arc<[u8]>,
     payload: u64,
 }
 
@@ -32,24 +31,36 @@ impl Frame {
     /// Puts an Engine.IO packet into a frame; `parts` are its text.
     pub(crate) fn new(parts: &[&str]) -> Self {
         let payload: usize = parts.iter().map(|part| part.len()).sum();
-        let mut bytes = Vec::with_capacity(payload + 10);
-        bytes.push(WHOLE_TEXT);
-        match (u8::try_from(payload), u16::try_from(payload)) {
-            (Ok(short @ 0..=125), _) => bytes.push(short),
-            (_, Ok(long)) => {
-                bytes.push(126);
-                bytes.extend(long.to_be_bytes());
+        let (short, long, huge);
+        let head: [&[u8]; 2] = match (u8::try_from(payload), u16::try_from(payload)) {
+            (Ok(length @ 0..=125), _) => {
+                short = [WHOLE_TEXT, length];
+                [&short, &[]]
+            }
+            (_, Ok(length)) => {
+                long = length.to_be_bytes();
+                [&[WHOLE_TEXT, 126], &long]
             }
             (_, Err(_)) => {
-                bytes.push(127);
-                bytes.extend((payload as u64).to_be_bytes());
+                huge = (payload as u64).to_be_bytes();
+                [&[WHOLE_TEXT, 127], &huge]
+            }
+        };
+        let pieces = || {
+            head.into_iter()
+                .chain(parts.iter().map(|part| part.as_bytes()))
+        };
+        let length = pieces().map(<[u8]>::len).sum();
+        // One allocation: made whole, and then filled.
+        let mut bytes: Arc<[u8]> = std::iter::repeat_n(0, length).collect();
+        let mut room = Arc::get_mut(&mut bytes).unwrap_or_default();
+        for piece in pieces() {
+            if let Some(place) = room.split_off_mut(..piece.len()) {
+                place.copy_from_slice(piece);
             }
         }
-        for part in parts {
-            bytes.extend(part.as_bytes());
-        }
         Self {
-            bytes: bytes.into(),
+            bytes,
             payload: payload as u64,
         }
     }

@@ -4,7 +4,7 @@
 
 use serde_json::{Value as Json, json};
 use tradewire_engine::effect::{Control, Message};
-use tradewire_engine::parse::json::{quote, splice};
+use tradewire_engine::parse::json::splice_into;
 use tradewire_engine::reason::ClientError;
 
 /// The text of an EVENT's array that delivers `message`.
@@ -12,15 +12,34 @@ pub(crate) fn message(message: &Message) -> String {
     match message {
         Message::State { topic, payload } => event(topic.event(), payload.text()),
         Message::Log { id, kind, payload } => {
-            let id = quote(&id.to_string());
-            event(kind.event(), &splice(payload.text(), &[("eventId", &id)]))
+            let payload = payload.text();
+            let mut text = String::with_capacity(payload.len() + LOG_EVENT_ADDS);
+            begin(&mut text, kind.event());
+            // An id needs no escapes.
+            let id = format!("\"{id}\"");
+            splice_into(&mut text, payload, &[("eventId", &id)]);
+            text.push(']');
+            text
         }
     }
 }
 
+/// About what a log event's name and id add to its payload, in bytes.
+const LOG_EVENT_ADDS: usize = 100;
+
 fn event(name: &str, data: &str) -> String {
+    let mut text = String::with_capacity(name.len() + data.len() + 5);
+    begin(&mut text, name);
+    text.push_str(data);
+    text.push(']');
+    text
+}
+
+fn begin(text: &mut String, name: &str) {
     // Event names are ours and need no escapes.
-    ["[\"", name, "\",", data, "]"].concat()
+    text.push_str("[\"");
+    text.push_str(name);
+    text.push_str("\",");
 }
 
 /// The text of an EVENT's array that carries `control`.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Json;
-use axum::body::Body;
+use axum::body::{Body, HttpBody as _};
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::header::CONTENT_TYPE;
@@ -94,12 +94,16 @@ fn no_room() -> Problem {
     Problem::unavailable("The server is busy: publish again", RETRY)
 }
 
+/// Room that is made for a body before it has come, in bytes: its head may say anything.
+const BODY_ROOM_MAX: usize = 64 * 1024;
+
 /// The body in one piece; `None` if it has more than `max` bytes.
 ///
 /// What is beyond is read and thrown away, up to a point: a publisher that is still sending when the
 /// connection closes would not see the answer.
 async fn whole(mut body: Body, max: usize) -> Result<Option<Vec<u8>>, axum::Error> {
-    let (mut kept, mut length) = (Vec::new(), 0);
+    let told = usize::try_from(body.size_hint().lower()).unwrap_or(0);
+    let (mut kept, mut length) = (Vec::with_capacity(told.min(BODY_ROOM_MAX)), 0);
     while let Some(frame) = body.frame().await {
         let Ok(data) = frame?.into_data() else {
             continue;
