@@ -25,27 +25,52 @@ pub fn trim(text: &str) -> &str {
 
 /// Whether arrays and objects are nested at most `max` deep, the outermost counting 1.
 ///
-/// One pass over the bytes; the text need not be valid JSON. It takes no branch on a byte, since which comes next
-/// in JSON is not foreseen.
+/// The text need not be valid JSON. Counting what opens is enough for nearly every text, and a fraction of
+/// the work of telling what stands inside a string.
 #[must_use]
 pub fn depth_within(text: &[u8], max: usize) -> bool {
-    let (mut depth, mut deepest): (usize, usize) = (0, 0);
+    if opening(text) <= max {
+        return true;
+    }
+    let mut depth: usize = 0;
     let mut in_string = false;
     let mut escaped = false;
     for &byte in text {
-        // Brackets and braces differ in this bit only.
-        let bracket = byte | 0x20;
-        let opens = !in_string & (bracket == b'{');
-        let closes = !in_string & (bracket == b'}');
-        depth = depth
-            .saturating_sub(usize::from(closes))
-            .saturating_add(usize::from(opens));
-        deepest = deepest.max(depth);
-        let escapes = in_string & !escaped & (byte == b'\\');
-        in_string ^= (byte == b'"') & !escaped;
-        escaped = escapes;
+        if in_string {
+            match byte {
+                _ if escaped => escaped = false,
+                b'\\' => escaped = true,
+                b'"' => in_string = false,
+                _ => {}
+            }
+            continue;
+        }
+        match byte {
+            b'"' => in_string = true,
+            b'[' | b'{' => {
+                depth = depth.saturating_add(1);
+                if depth > max {
+                    return false;
+                }
+            }
+            b']' | b'}' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
     }
-    deepest <= max
+    true
+}
+
+/// How many brackets and braces open in `text`, inside strings or not.
+fn opening(text: &[u8]) -> usize {
+    // As many as one byte counts, so that the compiler counts in many at a time.
+    let parts = text.chunks(usize::from(u8::MAX));
+    let part = |part: &[u8]| {
+        let opens = part
+            .iter()
+            .map(|byte| u8::from(matches!(byte, b'[' | b'{')));
+        usize::from(opens.sum::<u8>())
+    };
+    parts.map(part).sum()
 }
 
 /// Checks that `text` is one JSON value.

@@ -56,16 +56,16 @@ fn json_body(
     reader: &ItemReader<'_>,
     limits: &ParseLimits,
 ) -> Result<Vec<Publish>, PublishError> {
-    let max = limits.depth_max;
-    if !json::depth_within(text.as_bytes(), max) {
-        return Err(PublishError::TooDeep { place: None, max });
-    }
     let mut items = Vec::new();
     let whole = json::trim(text);
     if whole.is_empty() {
         return Ok(items);
     }
-    let mut take = |text: &str| {
+    let max = limits.depth_max;
+    let mut take = |text: &str, levels: usize| {
+        if !json::depth_within(text.as_bytes(), max.saturating_sub(levels)) {
+            return Err(PublishError::TooDeep { place: None, max });
+        }
         let item = items.len();
         if item >= limits.items_max {
             return Err(PublishError::TooMany {
@@ -77,7 +77,7 @@ fn json_body(
         Ok(())
     };
     if whole.starts_with('[') {
-        let read = json::for_each_element(text, |element| match take(element) {
+        let read = json::for_each_element(text, |element| match take(element, 1) {
             Ok(()) => Continue(()),
             Err(error) => Break(error),
         });
@@ -87,7 +87,7 @@ fn json_body(
             Err(error) => return Err(malformed(&error, None)),
         }
     } else {
-        take(text)?;
+        take(text, 0)?;
     }
     Ok(items)
 }
@@ -269,6 +269,14 @@ mod tests {
                 max: 64
             })
         );
+        // In an array the item is the second level.
+        assert!(json(&format!("[{}]", quote(&data(63)))).is_ok());
+        let deep = json(&format!("[{},{}]", quote("{}"), quote(&data(64))));
+        let error = PublishError::TooDeep {
+            place: None,
+            max: 64,
+        };
+        assert_eq!(deep, Err(error));
         let error = ndjson(&format!("\n{}", quote(&data(65)))).unwrap_err();
         assert_eq!(
             error.to_string(),

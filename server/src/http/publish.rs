@@ -9,6 +9,7 @@ use axum::Json;
 use axum::body::{Body, HttpBody as _};
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, Request, StatusCode};
 use http_body_util::BodyExt as _;
@@ -101,24 +102,35 @@ const BODY_ROOM_MAX: usize = 64 * 1024;
 ///
 /// What is beyond is read and thrown away, up to a point: a publisher that is still sending when the
 /// connection closes would not see the answer.
-async fn whole(mut body: Body, max: usize) -> Result<Option<Vec<u8>>, axum::Error> {
+async fn whole(mut body: Body, max: usize) -> Result<Option<Bytes>, axum::Error> {
     let told = usize::try_from(body.size_hint().lower()).unwrap_or(0);
-    let (mut kept, mut length) = (Vec::with_capacity(told.min(BODY_ROOM_MAX)), 0);
+    let (mut first, mut joined, mut length) = (Bytes::new(), Vec::new(), 0);
     while let Some(frame) = body.frame().await {
         let Ok(data) = frame?.into_data() else {
             continue;
         };
         length += data.len();
-        if length <= max {
-            kept.extend_from_slice(&data);
+        if length > max {
+            (first, joined) = (Bytes::new(), Vec::new());
+        } else if length == data.len() {
+            // Mostly it is all, and need not be copied.
+            first = data;
         } else {
-            kept = Vec::new();
+            if joined.is_empty() {
+                joined.reserve(told.min(BODY_ROOM_MAX));
+                joined.extend_from_slice(&std::mem::take(&mut first));
+            }
+            joined.extend_from_slice(&data);
         }
         if length > max.saturating_mul(DISCARDED_MAX) {
             break;
         }
     }
-    Ok((length <= max).then_some(kept))
+    let whole = match joined.is_empty() {
+        true => first,
+        false => joined.into(),
+    };
+    Ok((length <= max).then_some(whole))
 }
 
 /// Hands a batch to the driver, and waits for what comes of it. The demo publishes this way too.
