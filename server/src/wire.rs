@@ -16,7 +16,7 @@ pub(crate) fn message(message: &Message) -> String {
             let mut text = String::with_capacity(payload.len() + LOG_EVENT_ADDS);
             begin(&mut text, kind.event());
             // An id needs no escapes.
-            let id = format!("\"{id}\"");
+            let id = format_args!("\"{id}\"");
             splice_into(&mut text, payload, &[("eventId", &id)]);
             text.push(']');
             text

@@ -135,6 +135,7 @@ impl From<ItemFault> for EmittedError {
                 field: Cow::Borrowed("data"),
                 fault: FieldFault::NotAnObject,
             },
+            ItemFault::TooDeep { max } => Self::TooDeep { max },
         }
     }
 }

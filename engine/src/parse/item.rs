@@ -20,6 +20,7 @@ pub(super) enum ItemFault {
     Field(Cow<'static, str>, FieldFault),
     Json(serde_json::Error),
     NotAnObject,
+    TooDeep { max: usize },
 }
 
 impl From<serde_json::Error> for ItemFault {
@@ -54,14 +55,31 @@ impl<'l> ItemReader<'l> {
             return Err(ItemFault::NotAnObject);
         }
         let mut envelope = Envelope::default();
-        let read = json::for_each_field(text, |key, value| match envelope.take(&key, value) {
-            Ok(()) => Continue(()),
-            Err(fault) => Break(fault),
+        let read = json::for_each_field(text, |key, value| {
+            match self.take(&mut envelope, &key, value, 1) {
+                Ok(()) => Continue(()),
+                Err(fault) => Break(fault),
+            }
         })?;
         if let Break(fault) = read {
             return Err(fault);
         }
         self.accept(&envelope)
+    }
+
+    /// Takes a field of an item, which lies `levels` deep.
+    pub(super) fn take<'a>(
+        &self,
+        envelope: &mut Envelope<'a>,
+        key: &str,
+        value: &'a str,
+        levels: usize,
+    ) -> Result<(), ItemFault> {
+        let max = self.limits.depth_max;
+        if !json::depth_within(value.as_bytes(), max.saturating_sub(levels)) {
+            return Err(ItemFault::TooDeep { max });
+        }
+        envelope.take(key, value)
     }
 
     /// Takes an item whose fields are known; that its data is JSON is checked here.
@@ -189,18 +207,22 @@ impl<'l> ItemReader<'l> {
             }
         });
         let timestamp = (!has_timestamp).then_some(self.timestamp.as_str());
-        let added: Vec<(&str, &str)> = [
+        let added = [
             ("symbol", symbol.as_deref()),
             ("message", message.as_deref()),
             ("timestamp", timestamp),
-        ]
-        .into_iter()
-        .filter_map(|(name, value)| Some((name, value?)))
-        .collect();
-        Ok(if added.is_empty() {
-            Payload::new(data)
-        } else {
-            Payload::new(&json::splice(data, &added))
+        ];
+        Ok(match added {
+            [(_, None), (_, None), (_, None)] => Payload::new(data),
+            // Nearly every item, so without a list.
+            [(_, None), (_, None), (name, Some(value))] => {
+                Payload::new(&json::splice(data, &[(name, &value)]))
+            }
+            added => {
+                let added = added.iter();
+                let added = added.filter_map(|(name, value)| Some((*name, value.as_ref()? as _)));
+                Payload::new(&json::splice(data, &added.collect::<Vec<_>>()))
+            }
         })
     }
 }

@@ -7,11 +7,11 @@
 
 use alloc::borrow::Cow;
 use alloc::string::String;
-use core::fmt;
+use core::fmt::{self, Write as _};
 use core::marker::PhantomData;
 use core::ops::ControlFlow;
 
-use serde::de::{Deserializer, Error, MapAccess, SeqAccess, Visitor};
+use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
 /// What JSON counts as white space, unlike `char::is_whitespace`.
@@ -158,6 +158,39 @@ pub fn for_each_element<'a, B>(
     })
 }
 
+/// Takes the objects of an array as they are read.
+pub trait TakeObjects<'a> {
+    /// What it breaks with.
+    type Break;
+
+    /// Another object begins, or what should be one.
+    fn begin(&mut self) -> ControlFlow<Self::Break>;
+
+    /// A field of it, as [`for_each_field`] gives it.
+    fn field(&mut self, key: Cow<'a, str>, value: &'a str) -> ControlFlow<Self::Break>;
+
+    /// The object is whole.
+    fn end(&mut self) -> ControlFlow<Self::Break>;
+}
+
+/// Reads the array `text` of objects in one pass. What comes after a break is not looked at.
+///
+/// # Errors
+/// `text` is not one JSON array of objects. Where only an object is missing, its
+/// [`category`](serde_json::Error::classify) is `Data`.
+pub fn take_objects<'a, T: TakeObjects<'a>>(
+    text: &'a str,
+    taker: &mut T,
+) -> Result<ControlFlow<T::Break>, serde_json::Error> {
+    read(text, |input, stopped| {
+        input.deserialize_seq(Objects {
+            taker,
+            stopped,
+            lifetime: PhantomData,
+        })
+    })
+}
+
 type Input<'a> = serde_json::Deserializer<serde_json::de::StrRead<'a>>;
 
 /// Runs a visitor over the whole of `text`; a visitor that breaks ends with an error of its own, which
@@ -232,23 +265,81 @@ where
     }
 }
 
+struct Objects<'v, 'a, T: TakeObjects<'a>> {
+    taker: &'v mut T,
+    stopped: &'v mut Option<T::Break>,
+    lifetime: PhantomData<&'a str>,
+}
+
+impl<'a, T: TakeObjects<'a>> Visitor<'a> for Objects<'_, 'a, T> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an array of objects")
+    }
+
+    fn visit_seq<A: SeqAccess<'a>>(self, mut elements: A) -> Result<(), A::Error> {
+        let Self {
+            taker,
+            stopped,
+            lifetime,
+        } = self;
+        loop {
+            let seed = Objects {
+                taker: &mut *taker,
+                stopped: &mut *stopped,
+                lifetime,
+            };
+            if elements.next_element_seed(seed)?.is_none() {
+                return Ok(());
+            }
+        }
+    }
+}
+
+/// One element.
+impl<'a, T: TakeObjects<'a>> DeserializeSeed<'a> for Objects<'_, 'a, T> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'a>>(self, deserializer: D) -> Result<(), D::Error> {
+        let Self {
+            taker,
+            stopped,
+            lifetime,
+        } = self;
+        if let ControlFlow::Break(value) = taker.begin() {
+            *stopped = Some(value);
+            return Err(D::Error::custom("stopped"));
+        }
+        deserializer.deserialize_map(Fields {
+            each: &mut |key, value| taker.field(key, value),
+            stopped,
+            lifetime,
+        })?;
+        if let ControlFlow::Break(value) = taker.end() {
+            *stopped = Some(value);
+            return Err(D::Error::custom("stopped"));
+        }
+        Ok(())
+    }
+}
+
 /// Adds fields at the end of the JSON object `object`, whose text stays as it is.
 ///
 /// A field is a name of plain ASCII letters and the JSON text of its value; the caller knows that the
 /// object does not have it yet. What is not an object comes back unchanged.
 #[must_use]
-pub fn splice(object: &str, fields: &[(&str, &str)]) -> String {
-    let added: usize = fields
-        .iter()
-        .map(|(name, value)| name.len() + value.len() + 4)
-        .sum();
-    let mut text = String::with_capacity(object.len() + added);
+pub fn splice(object: &str, fields: &[(&str, &dyn fmt::Display)]) -> String {
+    let mut text = String::with_capacity(object.len() + SPLICE_ROOM);
     splice_into(&mut text, object, fields);
     text
 }
 
+/// Room for what is mostly added: a field or two, in bytes.
+const SPLICE_ROOM: usize = 64;
+
 /// As [`splice`], at the end of `text`.
-pub fn splice_into(text: &mut String, object: &str, fields: &[(&str, &str)]) {
+pub fn splice_into(text: &mut String, object: &str, fields: &[(&str, &dyn fmt::Display)]) {
     let object = trim(object);
     let inner = object
         .strip_prefix('{')
@@ -263,8 +354,8 @@ pub fn splice_into(text: &mut String, object: &str, fields: &[(&str, &str)]) {
     for (name, value) in fields {
         text.push_str(if first { "\"" } else { ",\"" });
         text.push_str(name);
-        text.push_str("\":");
-        text.push_str(value);
+        // Writing into memory has no way to fail.
+        let _ = write!(text, "\":{value}");
         first = false;
     }
     text.push('}');
@@ -355,7 +446,7 @@ mod tests {
 
     #[test]
     fn fields_are_added_to_any_object() {
-        let add = [("timestamp", "\"t\""), ("n", "1")];
+        let add: [(_, &dyn fmt::Display); 2] = [("timestamp", &"\"t\""), ("n", &1)];
         assert_eq!(splice("{}", &add), r#"{"timestamp":"t","n":1}"#);
         assert_eq!(splice(" { \n} ", &add), "{ \n\"timestamp\":\"t\",\"n\":1}");
         assert_eq!(

@@ -3,13 +3,16 @@
 //! Every item is checked before any is handed on, so that a publisher who is told of a mistake can
 //! repair it and send the whole batch again.
 
+use alloc::borrow::Cow;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
-use core::ops::ControlFlow::{Break, Continue};
+use core::ops::ControlFlow::{self, Break, Continue};
 use core::str::Utf8Error;
 
-use super::item::{ItemFault, ItemReader};
-use super::json;
+use serde_json::error::Category;
+
+use super::item::{Envelope, ItemFault, ItemReader};
+use super::json::{self, TakeObjects};
 use super::publish_error::{Place, PublishError};
 use crate::event::Publish;
 use crate::limits::ParseLimits;
@@ -56,40 +59,84 @@ fn json_body(
     reader: &ItemReader<'_>,
     limits: &ParseLimits,
 ) -> Result<Vec<Publish>, PublishError> {
-    let mut items = Vec::new();
     let whole = json::trim(text);
     if whole.is_empty() {
-        return Ok(items);
+        return Ok(Vec::new());
     }
-    let max = limits.depth_max;
-    let mut take = |text: &str, levels: usize| {
-        if !json::depth_within(text.as_bytes(), max.saturating_sub(levels)) {
-            return Err(PublishError::TooDeep { place: None, max });
-        }
-        let item = items.len();
-        if item >= limits.items_max {
-            return Err(PublishError::TooMany {
-                max: limits.items_max,
-            });
-        }
-        let place = Place { item, line: None };
-        items.push(reader.read(text).map_err(|fault| refuse(fault, place))?);
-        Ok(())
+    let mut batch = Batch {
+        reader,
+        limits,
+        items: Vec::new(),
+        envelope: Envelope::default(),
     };
-    if whole.starts_with('[') {
-        let read = json::for_each_element(text, |element| match take(element, 1) {
-            Ok(()) => Continue(()),
-            Err(error) => Break(error),
-        });
-        match read {
-            Ok(Continue(())) => {}
-            Ok(Break(error)) => return Err(error),
-            Err(error) => return Err(malformed(&error, None)),
-        }
-    } else {
-        take(text, 0)?;
+    if !whole.starts_with('[') {
+        let item = reader.read(text);
+        let place = batch.place();
+        return match item {
+            Ok(item) => Ok(Vec::from([item])),
+            Err(fault) => Err(refuse(fault, place)),
+        };
     }
-    Ok(items)
+    match json::take_objects(text, &mut batch) {
+        Ok(Continue(())) => Ok(batch.items),
+        Ok(Break(error)) => Err(error),
+        Err(error) if error.classify() == Category::Data => {
+            // The element that was begun.
+            Err(PublishError::NotAnObject {
+                place: batch.place(),
+            })
+        }
+        Err(error) => Err(malformed(&error, None)),
+    }
+}
+
+/// The items of an array.
+struct Batch<'r, 'a> {
+    reader: &'r ItemReader<'r>,
+    limits: &'r ParseLimits,
+    items: Vec<Publish>,
+    /// Of the item that is being read.
+    envelope: Envelope<'a>,
+}
+
+impl Batch<'_, '_> {
+    fn place(&self) -> Place {
+        Place {
+            item: self.items.len(),
+            line: None,
+        }
+    }
+}
+
+impl<'a> TakeObjects<'a> for Batch<'_, 'a> {
+    type Break = PublishError;
+
+    fn begin(&mut self) -> ControlFlow<PublishError> {
+        self.envelope = Envelope::default();
+        let max = self.limits.items_max;
+        if self.items.len() >= max {
+            return Break(PublishError::TooMany { max });
+        }
+        Continue(())
+    }
+
+    fn field(&mut self, key: Cow<'a, str>, value: &'a str) -> ControlFlow<PublishError> {
+        // The array is the first level, the item the second.
+        match self.reader.take(&mut self.envelope, &key, value, 2) {
+            Ok(()) => Continue(()),
+            Err(fault) => Break(refuse(fault, self.place())),
+        }
+    }
+
+    fn end(&mut self) -> ControlFlow<PublishError> {
+        match self.reader.accept(&self.envelope) {
+            Ok(item) => {
+                self.items.push(item);
+                Continue(())
+            }
+            Err(fault) => Break(refuse(fault, self.place())),
+        }
+    }
 }
 
 fn lines(
@@ -111,14 +158,8 @@ fn lines(
                 max: limits.items_max,
             });
         }
-        let max = limits.depth_max;
-        if !json::depth_within(line.as_bytes(), max) {
-            return Err(PublishError::TooDeep {
-                place: Some(place),
-                max,
-            });
-        }
-        items.push(reader.read(line).map_err(|fault| refuse(fault, place))?);
+        let item = reader.read(line);
+        items.push(item.map_err(|fault| refuse(fault, place))?);
     }
     Ok(items)
 }
@@ -133,6 +174,10 @@ fn refuse(fault: ItemFault, place: Place) -> PublishError {
         // Without lines of its own an item is the whole body, and the position says enough.
         ItemFault::Json(error) => malformed(&error, place.line.map(|_| place)),
         ItemFault::NotAnObject => PublishError::NotAnObject { place },
+        ItemFault::TooDeep { max } => PublishError::TooDeep {
+            place: place.line.map(|_| place),
+            max,
+        },
     }
 }
 
@@ -211,6 +256,14 @@ mod tests {
                 }
             }
         );
+        for other in ["1", "-0.5e3", "\"x\"", "null", "true", "[{}]"] {
+            let error = json(&format!("[{good},{other},oops")).unwrap_err();
+            let place = Place {
+                item: 1,
+                line: None,
+            };
+            assert_eq!(error, PublishError::NotAnObject { place }, "{other}");
+        }
         let error = ndjson(&format!("\r\n{good}\r\n \n{}\n", quote("1"))).unwrap_err();
         assert_eq!(error.to_string(), "item 1 (line 4): data must be an object");
         assert_eq!((error.item(), error.line()), (Some(1), Some(4)));
