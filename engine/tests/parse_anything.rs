@@ -75,7 +75,7 @@ fn feed(bytes: &[u8]) -> Result<(), TestCaseError> {
     if let Ok(text) = core::str::from_utf8(bytes) {
         let _ = client_event(text, &limits);
         let _ = auth(Some(text), &limits);
-        let _ = json::splice(text, &[("a", "1")]);
+        let _ = json::splice(text, &[("a", &"1")]);
         for (event, rooms) in EMITTED {
             match emitted(event, rooms, text, WallTime::default(), &limits) {
                 Ok(items) => {
@@ -118,7 +118,7 @@ fn well_formed(payload: &str) -> Result<(), TestCaseError> {
     });
     prop_assert!(matches!(read, Ok(Continue(()))), "{payload}");
     prop_assert!(timestamps >= 1, "{payload}");
-    let added = json::splice(payload, &[("eventId", "\"e\"")]);
+    let added = json::splice(payload, &[("eventId", &"\"e\"")]);
     for text in [payload, &added] {
         // A tree cannot hold every number and every escape that JSON can.
         match serde_json::from_str::<serde_json::Value>(text) {
