@@ -230,7 +230,7 @@ fn limits_outlive_the_connection_and_are_forgotten_when_they_mean_nothing() {
     node.emit(c(0), watch(&["AAPL"]));
     node.jump(5_000);
     node.gone(c(0));
-    assert_eq!(node.deadline(), Some((60_000, "IdleUser".into())));
+    assert_eq!(node.deadline(), Some((65_000, "IdleUser".into())));
     node.jump(6_000);
     node.join(c(1), hello("ann"));
     assert_eq!(
