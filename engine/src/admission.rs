@@ -359,15 +359,10 @@ impl Engine {
             return;
         };
         if record.members.is_empty() && record.idle_until.is_none() {
-            // Its windows are empty by then, so nothing is lost by forgetting.
-            let window = self.config.limits.calls_window;
-            let calls = record.calls.iter().filter_map(Window::last);
-            let calls = calls.map(|last| last + window);
-            let connects = record.connects.last().map(|last| last + MINUTE);
-            let until = calls.chain(connects).fold(self.now, Timestamp::max);
+            // Both windows are empty by then, so nothing is lost by forgetting.
+            let until = self.now + self.config.limits.calls_window.max(MINUTE);
             record.idle_until = Some(until);
             record.portfolio = TopicState::default();
-            record.members = Vec::new();
             self.deadlines.idle_users.insert((until, number));
         }
         if self.deadlines.idle_users.len() > self.config.limits.idle_users_max as usize

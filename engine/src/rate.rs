@@ -32,11 +32,6 @@ impl Window {
         }
     }
 
-    /// When the newest was.
-    pub(crate) fn last(&self) -> Option<Timestamp> {
-        self.admitted.back().copied()
-    }
-
     /// Counts an admission, and forgets what `limit` does not need.
     pub(crate) fn count(&mut self, now: Timestamp, limit: u32) {
         self.admitted.push_back(now);
