@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use futures_util::future::{Either, pending, ready};
 use socketioxide_core::Sid;
+use socketioxide_core::packet::Packet;
 use tokio::sync::{mpsc, oneshot, watch};
 use tradewire_engine::effect::PublishOutcome;
 use tradewire_engine::ids::{ConnId, RequestId, SocketId};
@@ -37,8 +38,12 @@ pub(crate) struct Seat {
     pub(crate) link: Arc<Link>,
     /// The socket's id, once it sent CONNECT.
     pub(crate) sid: Option<Sid>,
-    /// How many of its CONNECTs were answered.
+    /// How many of its CONNECTs were let in.
     pub(crate) connects: u32,
+    /// How many of them were answered, where the session polls.
+    pub(crate) answered: u32,
+    /// Packets that must not go before an answer that is on its way, with what each counts for.
+    pub(crate) early: Vec<(Packet, u64)>,
     /// Its turn to write what is in its queue will come.
     pub(crate) waits: bool,
     pub(crate) handshake: Option<oneshot::Sender<Result<Admitted, Unavailable>>>,
@@ -313,6 +318,7 @@ impl<C: Clock> Driver<C> {
                 }
                 self.handle(Input::Connected { conn });
             }
+            Notice::Answered(conn) => self.answered(conn),
             Notice::Disconnected(conn) => self.handle(Input::Disconnected { conn }),
             Notice::Failed(conn, fault) => self.handle(Input::TransportFailed { conn, fault }),
             Notice::Room(conn) => {
@@ -320,6 +326,28 @@ impl<C: Clock> Driver<C> {
                     self.handle(Input::OutboxMeasured { conn, pending });
                 }
             }
+        }
+    }
+
+    /// A polling session's CONNECT answer is on its way: hands over what had to wait for it.
+    fn answered(&mut self, conn: ConnId) {
+        let Some(seat) = self.seats.get_mut(conn) else {
+            return;
+        };
+        seat.answered += 1;
+        let Some(sid) = seat.sid.filter(|_| seat.answered >= seat.connects) else {
+            return;
+        };
+        let mut is_full = false;
+        for (packet, bytes) in std::mem::take(&mut seat.early) {
+            if self.sender.send(sid, packet).is_err() {
+                seat.link.take_back(bytes);
+                is_full = true;
+            }
+        }
+        if is_full {
+            let ended = self.end_full(conn);
+            self.handle(ended);
         }
     }
 
@@ -353,6 +381,8 @@ impl<C: Clock> Driver<C> {
                     link: Arc::new(Link::new(conn, notices)),
                     sid: None,
                     connects: 0,
+                    answered: 0,
+                    early: Vec::new(),
                     waits: false,
                     handshake: Some(reply),
                     connect: None,
@@ -435,11 +465,6 @@ struct Batch {
 impl Batch {
     /// Adds what waits in the other queues, so that a busy one does not keep them waiting.
     fn fill(&mut self, outlets: &mut Outlets, notices: &mut mpsc::UnboundedReceiver<Notice>) {
-        while self.notices.len() < TURN
-            && let Ok(notice) = notices.try_recv()
-        {
-            self.notices.push(notice);
-        }
         while self.arrivals.len() < TURN
             && let Ok(input) = outlets.arrivals.try_recv()
         {
@@ -454,6 +479,10 @@ impl Batch {
             && let Ok(publish) = outlets.publishes.try_recv()
         {
             self.publishes.push(publish);
+        }
+        // Last to be looked for and first to be handled: that a client is in is known before what it published.
+        while let Ok(notice) = notices.try_recv() {
+            self.notices.push(notice);
         }
     }
 }

@@ -67,7 +67,9 @@ impl Gateway {
             link: Arc::clone(&link),
             gateway: self.clone(),
         });
-        socket.on_disconnect(Farewell { link });
+        socket.on_disconnect(Farewell {
+            link: Arc::clone(&link),
+        });
         let auth = parse::auth(auth.as_deref(), &self.parse_limits);
         let (reply, verdict) = oneshot::channel();
         let command = Command::Connect {
@@ -80,6 +82,10 @@ impl Gateway {
         if self.inbox.commands.send(command).await.is_ok()
             && let Ok(verdict) = verdict.await
         {
+            if verdict.is_ok() {
+                // Told before the answer goes out: a client that has it may publish at once.
+                link.notice(Notice::Connected(conn));
+            }
             return verdict.map_err(|refusal| Box::new(refusal.message()) as _);
         }
         // Not refused but closed: the client is to come back by itself, so it must not see the
@@ -116,8 +122,11 @@ pub(crate) struct Entered;
 
 impl ConnectHandler<Sender, ()> for Entered {
     fn call(&self, socket: Arc<Socket<Sender>>, _: Option<Value>) {
-        if let Some(Handshake { link, .. }) = handshake(&socket) {
-            link.notice(Notice::Connected(link.conn()));
+        // A websocket's own queue knows which frames the answer goes before.
+        if let Some(Handshake { link, .. }) = handshake(&socket)
+            && !link.queue().is_open()
+        {
+            link.notice(Notice::Answered(link.conn()));
         }
     }
 }

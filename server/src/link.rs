@@ -17,13 +17,15 @@ use crate::queue::FrameQueue;
 use crate::stream::Line;
 
 /// What the driver must not miss. A connection has at most one of each under way (it sends `Room` only
-/// when asked, and `Disconnected` once for each CONNECT): connections bound the queue.
+/// when asked, and the others once, or once for each CONNECT): connections bound the queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Notice {
     /// Nothing names the connection any more.
     Closed(ConnId),
-    /// Its CONNECT answer was sent.
+    /// Its CONNECT is about to be answered: whoever has seen the answer gets all that is published from then on.
     Connected(ConnId),
+    /// The answer is on its way to a session that polls, and packets may follow it.
+    Answered(ConnId),
     /// Its transport cannot go on.
     Failed(ConnId, TransportFault),
     /// It left the namespace, or its transport ended.

@@ -180,6 +180,8 @@ impl<C: Clock> Driver<C> {
             link,
             sid: Some(sid),
             connects,
+            answered,
+            early,
             waits,
             ..
         } = seat
@@ -190,11 +192,16 @@ impl<C: Clock> Driver<C> {
             return;
         }
         let bytes = frame.counts().bytes;
-        let is_full = if link.queue().is_open() {
+        let is_open = link.queue().is_open();
+        let is_full = if is_open || answered < connects {
             link.pending().packets as usize >= self.packets_max || {
                 link.hand(bytes);
-                link.queue().push(frame.clone(), *connects);
-                self.rounds.pushed(conn, std::mem::replace(waits, true));
+                if is_open {
+                    link.queue().push(frame.clone(), *connects);
+                    self.rounds.pushed(conn, std::mem::replace(waits, true));
+                } else {
+                    early.push((packet(), bytes));
+                }
                 false
             }
         } else {
@@ -206,12 +213,18 @@ impl<C: Clock> Driver<C> {
             is_full
         };
         if is_full {
-            // The buffer has more room than the engine uses, so this does not happen. If it does,
-            // a client that comes back is better than one that misses something in silence.
-            link.abort();
-            let fault = TransportFault::BufferFull;
-            self.measured
-                .push_back(Input::TransportFailed { conn, fault });
+            let ended = self.end_full(conn);
+            self.measured.push_back(ended);
         }
+    }
+
+    /// Ends a connection whose buffer is full. It has more room than the engine uses, so this does not happen.
+    /// If it does, a client that comes back is better than one that misses something in silence.
+    pub(crate) fn end_full(&self, conn: ConnId) -> Input {
+        if let Some(seat) = self.seats.get(conn) {
+            seat.link.abort();
+        }
+        let fault = TransportFault::BufferFull;
+        Input::TransportFailed { conn, fault }
     }
 }
