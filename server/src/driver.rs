@@ -3,6 +3,10 @@
 
 #[cfg(test)]
 mod cost;
+#[cfg(test)]
+mod order;
+#[cfg(test)]
+mod rig;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;

@@ -10,24 +10,18 @@ use std::path::{Path, PathBuf};
 
 use tokio::runtime::{Builder, Runtime};
 use tokio::task::JoinHandle;
-use tradewire_engine::BusKind;
 use tradewire_engine::event::{LogKind, Payload, Publish, Target, Topic};
 use tradewire_engine::ids::{SessionId, Symbol, UserId};
 use tradewire_engine::input::Pending;
 use tradewire_engine::parse::{Auth, ClientEvent, UserClaim};
 use tradewire_trace::Replay;
 
+use super::rig::Rig;
 use super::*;
-use crate::bus::Embedded;
-use crate::clock::SystemClock;
-use crate::config::{self, Config};
-use crate::gateway::SenderSlot;
-use crate::inbox::{Inbox, inbox};
+use crate::inbox::Inbox;
 use crate::link::Notice;
 use crate::queue::Queued;
 use crate::recorder::{FileSink, Recording};
-use crate::run::socket_io;
-use crate::sessions::Trust;
 
 const CLIENTS: usize = 50;
 
@@ -62,28 +56,13 @@ impl Node {
         let runtime = Builder::new_current_thread().enable_all().build();
         let runtime = runtime.expect("a runtime");
         let guard = runtime.enter();
-        let config = config::parse([], |_| None).expect("defaults");
-        let packets_max = config.limits.outbox_packets_max as usize;
-        let (inbox, outlets) = inbox();
-        let metrics = Arc::new(Metrics::new(None));
-        let (notices, notices_out) = mpsc::unbounded_channel();
-        let slot = SenderSlot::default();
-        let service = socket_io(&config, packets_max, &inbox, &slot);
-        let polling = Arc::new(PollingSessions::default());
-        let clock = SystemClock::start();
-        let driver = Driver::new(Parts {
-            engine: engine(&config),
-            clock,
-            bus: Box::new(Embedded::new(1, 1)),
-            sessions: Box::new(Trust),
-            sender: slot.get().and_then(|slot| slot.upgrade()).expect("a slot"),
-            gate: Gate::new(service, inbox.clone(), Arc::clone(&polling), &config),
-            polling,
-            packets_max,
-            metrics: Arc::clone(&metrics),
-            notices,
-            recorder: recording.map(|it| Recorder::new(it, clock, Arc::clone(&metrics))),
-        });
+        let Rig {
+            driver,
+            inbox,
+            outlets,
+            notices: notices_out,
+            metrics,
+        } = Rig::new(recording);
         let (shutdown, asked) = watch::channel(Shutdown::No);
         let driving = tokio::spawn(driver.run(outlets, notices_out, asked));
         drop(guard);
@@ -156,17 +135,6 @@ struct Figures {
     delivered: u64,
     bytes: u64,
     holes: u64,
-}
-
-fn engine(config: &Config) -> Engine {
-    let config = tradewire_engine::Config {
-        limits: config.limits.clone(),
-        delivery: config.delivery,
-        bus: BusKind::Embedded,
-        seed: 1,
-        instance: 1,
-    };
-    Engine::new(config).expect("limits")
 }
 
 /// Someone comes in over a websocket, and holds every other symbol.
