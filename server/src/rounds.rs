@@ -3,10 +3,10 @@
 //! Waking all thousand recipients of an event at once would put a thousand tasks before whatever else
 //! becomes ready: the next publish, an answer, a client that connects. tokio even sets half of them
 //! aside when a worker has more than 256, so that some wait far longer than others. So connections wait
-//! here, each once however many frames its queue holds, and are woken a slice at a time; in between
-//! everybody else gets a turn. When events come faster than they can be written, a connection's queue
-//! meanwhile grows, and its frames go out in one system call: the more there is to do, the less each
-//! delivery costs.
+//! here, each once however many frames its queue holds, and are woken a slice at a time, or written to by
+//! the driver itself where one thread runs all; in between everybody else gets a turn. When events come
+//! faster than they can be written, a connection's queue meanwhile grows, and its frames go out in one
+//! system call: the more there is to do, the less each delivery costs.
 
 use std::collections::VecDeque;
 
