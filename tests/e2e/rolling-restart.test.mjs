@@ -87,6 +87,10 @@ describe('a rolling restart of three nodes under load', () => {
       await node.ended();
       await cluster.redis.restart();
       await cluster.replace(node);
+      // Whoever deploys stops the next one when all are well: a node that cannot read the log tells those who come
+      // to it meanwhile that it does not know what they missed.
+      const well = async () => (await Promise.all(cluster.nodes.map(health))).every(({ status }) => status === 'healthy');
+      await eventually(well, 15_000, 'all nodes are well');
       await log.more(10, 15_000);
     }
     const count = await log.stop();
