@@ -12,7 +12,7 @@ use std::collections::BTreeSet;
 use std::process::Command;
 
 /// What the engine may stand on, transitively. Procedural macros run at build time only.
-const ALLOWED: [&str; 22] = [
+const ALLOWED: [&str; 24] = [
     "cobs",
     "equivalent",
     "hashbrown",
@@ -29,6 +29,8 @@ const ALLOWED: [&str; 22] = [
     "serde_derive",
     "serde_json",
     "siphasher",
+    "smallvec",
+    "smol_str",
     "syn",
     "thiserror",
     "thiserror-impl",

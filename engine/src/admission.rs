@@ -20,6 +20,21 @@ use crate::reason::{CloseReason, Refusal, Unavailable};
 use crate::sessions::Watched;
 use crate::time::Timestamp;
 
+impl User {
+    /// When the last of what its windows remember has left them.
+    fn windows_empty_at(&self, calls_window: Duration) -> Option<Timestamp> {
+        let calls = self
+            .calls
+            .iter()
+            .filter_map(|calls| calls.empty_at(calls_window));
+        self.connects
+            .empty_at(MINUTE)
+            .into_iter()
+            .chain(calls)
+            .max()
+    }
+}
+
 /// The span of [`crate::limits::Limits::connects_per_user_minute_max`].
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -352,16 +367,18 @@ impl Engine {
         number
     }
 
-    /// Starts a user's idle time if it has no connection left; forgets who is idle longest if there
-    /// are too many.
+    /// Starts a user's idle time if it has no connection left; forgets whose windows are empty soonest
+    /// if there are too many.
     pub(crate) fn idle_if_alone(&mut self, number: u32, effects: &mut Effects) {
         let Some(record) = self.users.get_mut(number) else {
             return;
         };
         if record.members.is_empty() && record.idle_until.is_none() {
-            // Both windows are empty by then, so nothing is lost by forgetting.
-            let until = self.now + self.config.limits.calls_window.max(MINUTE);
+            // Nothing is lost by forgetting who has nothing in its windows.
+            let until = record.windows_empty_at(self.config.limits.calls_window);
+            let until = until.map_or(self.now, |at| at.max(self.now));
             record.idle_until = Some(until);
+            record.members = Vec::new();
             record.portfolio = TopicState::default();
             self.deadlines.idle_users.insert((until, number));
         }

@@ -288,7 +288,7 @@ pub enum Note {
         /// Of which topic.
         topic: Topic,
     },
-    /// A user gone longest was forgotten, and its rate windows with it.
+    /// Too many users without a connection: the one whose rate windows are empty soonest was forgotten.
     IdleUserForgotten,
     /// This node began or ceased to take in emitter messages.
     Intake {

@@ -4,11 +4,11 @@
 //! Nothing here decides anything.
 
 use alloc::borrow::Cow;
-use alloc::sync::Arc;
 use core::fmt;
 use core::hash::{Hash, Hasher};
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
+use smol_str::SmolStr;
 
 /// One transport session of one client, from its handshake to the end of its transport.
 ///
@@ -125,8 +125,8 @@ fn consists_of(text: &str, allowed: impl Fn(char) -> bool) -> bool {
 macro_rules! text_id {
     ($(#[$doc:meta])* $name:ident, max $max:expr, allowed $allowed:expr) => {
         $(#[$doc])*
-        #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-        pub struct $name(Arc<str>);
+        #[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
+        pub struct $name(SmolStr);
 
         /// In one piece: the mark that ends a text, for keys of several, costs a quarter of hashing one.
         impl Hash for $name {
@@ -153,7 +153,7 @@ macro_rules! text_id {
                 if !consists_of(text, $allowed) {
                     return Err(IdError::Character);
                 }
-                Ok(Self(Arc::from(text)))
+                Ok(Self(SmolStr::new(text)))
             }
 
             /// The text itself.
@@ -172,6 +172,12 @@ macro_rules! text_id {
         impl fmt::Debug for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str(&self.0)
+            }
+        }
+
+        impl Serialize for $name {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.serialize_str(&self.0)
             }
         }
 
@@ -230,7 +236,7 @@ impl PublishId {
         let text = text.get(..NAME + digits)?;
         core::str::from_utf8(text)
             .ok()
-            .map(|text| Self(Arc::from(text)))
+            .map(|text| Self(SmolStr::new(text)))
     }
 }
 

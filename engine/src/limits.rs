@@ -73,7 +73,7 @@ pub struct Limits {
     /// Bytes of log events kept for resume, in all. Default 64 MiB. Over it: the oldest are forgotten.
     pub history_bytes_max: u64,
     /// Users without a connection whose rate windows are remembered. Default 100,000. Over it: the
-    /// one gone longest is forgotten.
+    /// one whose windows are empty soonest is forgotten.
     pub idle_users_max: u32,
 }
 

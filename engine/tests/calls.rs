@@ -230,7 +230,11 @@ fn limits_outlive_the_connection_and_are_forgotten_when_they_mean_nothing() {
     node.emit(c(0), watch(&["AAPL"]));
     node.jump(5_000);
     node.gone(c(0));
-    assert_eq!(node.deadline(), Some((65_000, "IdleUser".into())));
+    assert_eq!(
+        node.deadline(),
+        Some((60_000, "IdleUser".into())),
+        "when its calls mean nothing any more, whenever it left"
+    );
     node.jump(6_000);
     node.join(c(1), hello("ann"));
     assert_eq!(
@@ -253,24 +257,36 @@ fn limits_outlive_the_connection_and_are_forgotten_when_they_mean_nothing() {
 }
 
 #[test]
-fn when_too_many_idle_users_are_remembered_the_one_gone_longest_is_forgotten() {
+fn one_who_leaves_when_its_calls_mean_nothing_any_more_is_forgotten_at_once() {
+    let mut node = Node::new();
+    node.join(c(0), hello("ann"));
+    node.emit(c(0), watch(&["AAPL"]));
+    node.jump(60_000);
+    node.gone(c(0));
+    assert_eq!(node.deadline(), Some((60_000, "IdleUser".into())));
+    assert_eq!(node.sleep_until(60_000), NOTHING);
+    assert_eq!(node.deadline(), None);
+}
+
+#[test]
+fn when_too_many_idle_users_are_remembered_the_one_with_the_oldest_calls_is_forgotten() {
     let mut node = Node::with(|limits| {
         limits.watchlist_calls_max = 2;
         limits.idle_users_max = 1;
     });
     for (slot, name) in [(0, "ann"), (1, "bob")] {
+        node.jump(u64::from(slot));
         node.join(c(slot), hello(name));
         node.emit(c(slot), watch(&["AAPL"]));
         node.emit(c(slot), watch(&["AAPL"]));
     }
-    assert_eq!(node.gone(c(0)), ["note disconnected c0 ann", "release c0"]);
-    node.jump(1);
+    assert_eq!(node.gone(c(1)), ["note disconnected c1 bob", "release c1"]);
     assert_eq!(
-        node.gone(c(1)),
+        node.gone(c(0)),
         [
-            "note disconnected c1 bob",
+            "note disconnected c0 ann",
             "note idle user forgotten",
-            "release c1"
+            "release c0"
         ]
     );
     for (slot, name) in [(2, "ann"), (3, "bob")] {
@@ -284,7 +300,7 @@ fn when_too_many_idle_users_are_remembered_the_one_gone_longest_is_forgotten() {
     );
     assert_eq!(
         node.emit(c(3), watch(&["AAPL"])),
-        limited("c3", "bob", "watchlist", "watchlist", 59_999)
+        limited("c3", "bob", "watchlist", "watchlist", 60_000)
     );
 }
 

@@ -325,7 +325,7 @@ fn a_congestion_that_ended_in_time_leaves_no_deadline() {
     node.measured(c(0), 800, 8);
     assert_eq!(node.deadline(), Some((59_999, "Congested".into())));
     node.gone(c(0));
-    assert_eq!(node.deadline(), Some((89_999, "IdleUser".into())));
+    assert_eq!(node.deadline(), Some((60_000, "IdleUser".into())));
 }
 
 #[test]

@@ -2,11 +2,15 @@
 //! run share one thread and one buffer.
 
 use std::cell::RefCell;
+use std::future::poll_fn;
+use std::io;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::rc::Rc;
+use std::task::{Poll, ready};
 use std::time::{Duration, Instant};
 
-use tokio::io::AsyncWriteExt as _;
+use tokio::io::{AsyncRead as _, AsyncWriteExt as _, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
@@ -135,27 +139,31 @@ impl Client {
         let mut next = 0;
         let scratch = Rc::clone(&self.shared.scratch);
         loop {
-            if self.stream.readable().await.is_err() {
-                return;
-            }
             let mut heartbeat = false;
-            let open = self.read_ready(&mut scratch.borrow_mut(), &mut next, &mut heartbeat);
+            let read = poll_fn(|context| {
+                let mut scratch = scratch.borrow_mut();
+                let mut buffer = ReadBuf::new(&mut scratch);
+                ready!(Pin::new(&mut self.stream).poll_read(context, &mut buffer))?;
+                Poll::Ready(Ok::<_, io::Error>(self.take_in(
+                    buffer.filled(),
+                    &mut next,
+                    &mut heartbeat,
+                )))
+            });
+            let open = read.await.unwrap_or(false);
             if !open || heartbeat && self.send("3").await.is_err() {
                 return;
             }
         }
     }
 
-    /// Takes in what there is to be read; `false` at the end.
-    fn read_ready(&mut self, scratch: &mut [u8], next: &mut u64, heartbeat: &mut bool) -> bool {
-        let read = match self.stream.try_read(scratch) {
-            Ok(0) => return false,
-            Ok(read) => read,
-            Err(error) => return error.kind() == std::io::ErrorKind::WouldBlock,
-        };
+    /// Takes in what was read; `false` at the end.
+    fn take_in(&mut self, fresh: &[u8], next: &mut u64, heartbeat: &mut bool) -> bool {
+        if fresh.is_empty() {
+            return false;
+        }
         let mut tally = self.shared.tally.borrow_mut();
         let now = tally.clock_us();
-        let fresh = scratch.get(..read).unwrap_or_default();
         let joined;
         let mut bytes = if self.rest.is_empty() {
             fresh
@@ -243,7 +251,7 @@ impl Client {
                         .extend_from_slice(scratch.get(..read).unwrap_or_default());
                     return Ok(());
                 }
-                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 Err(error) => return Err(error.into()),
             }
         }

@@ -296,7 +296,9 @@ fn noted(note: &Note, named: Named<'_>) -> String {
         Note::HandedOver { values } => format!("{values} values that were held are with the bus"),
         Note::HandshakeRefused { reason } => format!("a handshake is refused: {reason:?}"),
         Note::Held { topic } => format!("{topic:?} is held for the bus"),
-        Note::IdleUserForgotten => "the user gone longest is forgotten".to_owned(),
+        Note::IdleUserForgotten => {
+            "of too many idle users the one whose windows are empty soonest is forgotten".to_owned()
+        }
         Note::Intake { on: true } => "takes in emitter messages".to_owned(),
         Note::Intake { on: false } => "takes in no more emitter messages".to_owned(),
         Note::LogGap { cause, told } => {
