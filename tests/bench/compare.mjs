@@ -2,8 +2,10 @@
 // spread. `tests/bench/compare` builds what it needs and calls it.
 //
 //   node tests/bench/compare.mjs --bin target/release [--smoke] [--rounds 3] [--only node,bare] [--rows connect,…]
+//
+// The rows of a cluster need redis-server. They are measured where --rows names them, and in a smoke test.
 
-import { execFile, spawn } from 'node:child_process';
+import { execFile, spawn, spawnSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
@@ -31,6 +33,7 @@ const { values: options } = parseArgs({
 const SMOKE = options.smoke;
 const ROUNDS = Number(options.rounds ?? (SMOKE ? 1 : 3));
 const bin = (name) => path.resolve(options.bin, name);
+const redisServer = process.env.REDIS_SERVER_BIN ?? 'redis-server';
 const bun = path.join(HERE, 'node_modules/.bin/bun');
 const peer = path.join(HERE, 'peers/node.mjs');
 
@@ -54,7 +57,10 @@ const SOME = size(1_000, 100);
 /** A search that begins there, or in a smoke test just a rate. */
 const rate = (start) => (SMOKE ? ['--rate', String(start / 20)] : ['--start', String(start)]);
 
-/** Each row is one load on a server that was just started. `start` is where the search for the highest rate begins. */
+/**
+ * Each row is one load on a server that was just started. `start` is where the search for the highest rate begins.
+ * Of a `cluster`, one node is published to and clients are on the other; nodes and Redis share the servers' core.
+ */
 const ROWS = {
   connect: {
     load: () => ['connect', '--connections', MANY, '--settle', size(2, 0.2)],
@@ -90,6 +96,26 @@ const ROWS = {
       lower('server CPU per delivery of the same', 'µs', (r) => best(r)?.server_cpu_us_per_delivery),
     ],
   },
+  'cluster-cpu': {
+    cluster: true,
+    load: () => ['fanout', '--clients', SOME, '--rate', size(20_000, 2_000), '--seconds', size(4, 0.5)],
+    figures: [
+      lower('two nodes on Redis: CPU per delivery, theirs and its, fan-out to 1,000 at 20,000/s', 'µs', (r) => r.server_cpu_us_per_delivery),
+      lower('p95 of the same', 'ms', (r) => r.p95_ms),
+    ],
+  },
+  'cluster-fanout': {
+    cluster: true,
+    starts: { tradewire: 2_000_000, node: 100_000, bun: 150_000 },
+    load: (start) => ['fanout', '--clients', SOME, ...rate(start), '--seconds', SECONDS, '--late-ms', '200'],
+    figures: [higher('two nodes on Redis: highest fan-out to 1,000, p95 < 200 ms, no loss', '/s', (r) => best(r)?.rate)],
+  },
+  'cluster-user': {
+    cluster: true,
+    starts: { tradewire: 30_000, node: 20_000, bun: 30_000 },
+    load: (start) => ['user', '--clients', SOME, ...rate(start), '--seconds', SECONDS, '--late-ms', '50'],
+    figures: [higher('two nodes on Redis: highest to 1,000 users, 50 per POST, p95 < 50 ms', '/s', (r) => best(r)?.rate)],
+  },
 };
 
 const median = (values) => [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)];
@@ -102,38 +128,69 @@ async function freePort() {
   return port;
 }
 
-async function startServer({ command, env = {} }) {
-  const port = await freePort();
+/** Starts a process on the servers' core, and waits until it is `ready`. */
+async function start(command, env, ready) {
   const child = spawn('taskset', ['-c', SERVER_CORE, ...command], {
-    env: { PATH: process.env.PATH, HOME: process.env.HOME, PORT: String(port), PUBLISH_TOKEN: TOKEN, TOKIO_WORKER_THREADS: '1', ...env },
+    env: { PATH: process.env.PATH, HOME: process.env.HOME, ...env },
     stdio: ['ignore', 'ignore', 'inherit'],
   });
   const deadline = Date.now() + START_MAX_MS;
-  for (;;) {
-    const answer = await fetch(`http://127.0.0.1:${port}/health/websocket`).catch(() => undefined);
-    if (answer?.ok) return { child, port };
-    if (child.exitCode !== null || Date.now() > deadline) throw new Error(`${command.join(' ')} did not start`);
+  while (!(await ready())) {
+    if (child.exitCode !== null || Date.now() > deadline) {
+      child.kill('SIGKILL');
+      throw new Error(`${command.join(' ')} did not start`);
+    }
     await sleep(50);
   }
+  return child;
 }
 
-async function stopServer({ child }) {
+async function startServer({ command, env = {} }, more = {}) {
+  const port = await freePort();
+  const healthy = async () => (await fetch(`http://127.0.0.1:${port}/health/websocket`).catch(() => undefined))?.ok;
+  const child = await start(command, { PORT: String(port), PUBLISH_TOKEN: TOKEN, TOKIO_WORKER_THREADS: '1', ...env, ...more }, healthy);
+  return { child, port };
+}
+
+async function startRedis(folder) {
+  const port = await freePort();
+  const answers = () =>
+    new Promise((resolve) => {
+      const socket = net.connect(port, '127.0.0.1', () => socket.write('PING\r\n'));
+      const end = (pong) => {
+        socket.destroy();
+        resolve(pong);
+      };
+      socket.on('data', (data) => end(String(data).startsWith('+PONG'))).on('error', () => end(false));
+    });
+  const settings = ['--port', String(port), '--bind', '127.0.0.1', '--save', '', '--dir', folder, '--logfile', '/dev/null'];
+  return { child: await start([redisServer, ...settings], {}, answers), port };
+}
+
+async function stop({ child }) {
   if (child.exitCode !== null) return;
   const gone = new Promise((resolve) => child.once('exit', resolve));
   child.kill('SIGKILL');
   await gone;
 }
 
-/** One load on a fresh server; its report. */
-async function measure(server, args, folder) {
-  const { child, port } = await startServer(server);
+/** One load on a fresh server, or on a cluster of two; its report. */
+async function measure(server, { cluster }, args, folder) {
+  const started = [];
+  const keep = async (starting) => started[started.push(await starting) - 1];
   try {
+    const redis = cluster && (await keep(startRedis(folder)));
+    const shared = redis && { REDIS_URL: `redis://127.0.0.1:${redis.port}` };
+    const node = await keep(startServer(server, shared));
+    const other = cluster && (await keep(startServer(server, shared)));
     const json = path.join(folder, 'report.json');
-    const target = ['--server', `127.0.0.1:${port}`, '--pid', String(child.pid), '--token', TOKEN, '--json', json];
+    const at = ({ port }) => `127.0.0.1:${port}`;
+    const pids = started.map(({ child }) => child.pid).join(',');
+    const target = ['--server', at(node), ...(other ? ['--publish-to', at(other)] : []), '--pid', pids, '--token', TOKEN, '--json', json];
     await promisify(execFile)('taskset', ['-c', LOAD_CORE, bin('tradewire-bench'), ...target, ...args]);
     return JSON.parse(await readFile(json, 'utf8'));
   } finally {
-    await stopServer({ child });
+    await Promise.all(started.map(stop));
   }
 }
 
@@ -171,7 +228,13 @@ function table(names, rows, found) {
 }
 
 const wanted = (given, all) => all.filter((name) => !given || given.split(',').includes(name));
-const rows = wanted(options.rows, Object.keys(ROWS));
+const hasRedis = spawnSync(redisServer, ['--version']).status === 0;
+const rows = wanted(options.rows, Object.keys(ROWS)).filter((row) => {
+  if (!ROWS[row].cluster) return true;
+  if (!options.rows && !SMOKE) return false;
+  if (!hasRedis) console.error(`${row} is left out: there is no ${redisServer}`);
+  return hasRedis;
+});
 const names = ['tradewire', ...wanted(options.only, ['node', 'bun', 'bare'])].filter((name) => {
   const [program] = SERVERS[name].command;
   if (existsSync(program)) return true;
@@ -184,8 +247,10 @@ const found = Object.fromEntries(rows.map((row) => [row, Object.fromEntries(name
 try {
   for (let round = 1; round <= ROUNDS; round += 1) {
     for (const row of rows) {
-      const { starts, load, figures } = ROWS[row];
+      const { starts, load, figures, cluster } = ROWS[row];
       for (const name of names) {
+        // It has no adapter of its own.
+        if (cluster && name === 'bare') continue;
         const before = found[row][name].findLast(best) ?? found[row][name].at(-1);
         if (starts && round > 2 && !best(before)) {
           // Where no rate was good twice, another round would only take long to say so again.
@@ -195,12 +260,12 @@ try {
         // The search is shorter from where it ended the last time.
         const last = before?.best?.rate;
         const start = starts && Math.ceil(last ? last / 1.05 : starts[name]);
-        const report = await measure(SERVERS[name], load(start), folder);
+        const report = await measure(SERVERS[name], ROWS[row], load(start), folder);
         found[row][name].push(report);
         const said = (value, unit) => (value === undefined ? 'none' : `${number(value)} ${unit}`);
         const shown = figures.map((figure) => said(figure.get(report), figure.unit)).join(', ');
         const busy = best(report)?.load_cpu ?? 0;
-        console.error(`round ${round} ${row.padEnd(8)} ${name.padEnd(10)} ${shown}${busy > 0.9 ? ` (the load took ${number(busy)} of its core)` : ''}`);
+        console.error(`round ${round} ${row.padEnd(14)} ${name.padEnd(10)} ${shown}${busy > 0.9 ? ` (the load took ${number(busy)} of its core)` : ''}`);
       }
     }
   }

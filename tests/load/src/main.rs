@@ -27,7 +27,7 @@ use tokio::task::LocalSet;
 
 use crate::client::Shared;
 use crate::error::BenchError;
-use crate::process::Process;
+use crate::process::Processes;
 
 /// Load for a Socket.IO server, and what it did to it.
 #[derive(Debug, Parser)]
@@ -44,9 +44,12 @@ pub(crate) struct Target {
     /// Where the server listens
     #[arg(long, default_value = "127.0.0.1:3000", value_name = "HOST:PORT")]
     server: SocketAddr,
-    /// The server's process, to tell what it costs
-    #[arg(long)]
-    pid: u32,
+    /// Where events are published, if not there: another node of its cluster
+    #[arg(long, value_name = "HOST:PORT")]
+    publish_to: Option<SocketAddr>,
+    /// The server's process, to tell what it costs; several of a cluster with commas
+    #[arg(long, required = true, value_delimiter = ',')]
+    pid: Vec<u32>,
     /// The server's PUBLISH_TOKEN
     #[arg(long, default_value = "")]
     token: String,
@@ -59,8 +62,12 @@ pub(crate) struct Target {
 }
 
 impl Target {
-    fn process(&self) -> Process {
-        Process(self.pid)
+    fn processes(&self) -> Processes<'_> {
+        Processes(&self.pid)
+    }
+
+    fn publish_to(&self) -> SocketAddr {
+        self.publish_to.unwrap_or(self.server)
     }
 }
 

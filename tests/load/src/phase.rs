@@ -8,10 +8,11 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use serde::Serialize;
 use tokio::task::JoinSet;
 
+use crate::Target;
 use crate::client::Shared;
 use crate::crowd::{self, user};
 use crate::error::BenchError;
-use crate::process::Process;
+use crate::process::Processes;
 use crate::progress;
 use crate::publisher::Publisher;
 use crate::tally::{Percentiles, micros};
@@ -133,11 +134,7 @@ pub(crate) struct Publishing {
 
 impl Publishing {
     /// Connects the publishers that an audience needs.
-    pub(crate) async fn connect(
-        shared: &Shared,
-        token: &str,
-        audience: Audience,
-    ) -> Result<Self, BenchError> {
+    pub(crate) async fn connect(target: &Target, audience: Audience) -> Result<Self, BenchError> {
         // Quotes of one symbol must stay in order; POSTs for users follow each other closely.
         let count = match audience {
             Audience::Watchers(_) => 1,
@@ -145,7 +142,7 @@ impl Publishing {
         };
         let mut publishers = Vec::new();
         for _ in 0..count {
-            publishers.push(Publisher::connect(shared.server, token).await?);
+            publishers.push(Publisher::connect(target.publish_to(), &target.token).await?);
         }
         // Who watches is told the current value, which may be one of an earlier run on this server.
         let now = SystemTime::now().duration_since(UNIX_EPOCH);
@@ -159,10 +156,11 @@ impl Publishing {
     pub(crate) async fn run(
         &mut self,
         shared: &Shared,
-        server: Process,
+        server: Processes<'_>,
         plan: Plan,
     ) -> Result<Phase, BenchError> {
-        let load = Process(std::process::id());
+        let own = [std::process::id()];
+        let load = Processes(&own);
         let recipients = plan.audience.recipients();
         let events = (plan.rate * plan.seconds / recipients as f64).ceil();
         let hopeless_at = (events * recipients as f64) as u64 * LATE_PERCENT / 100;

@@ -45,14 +45,14 @@ pub(crate) async fn run(
     shared: &Shared,
     settings: &Settings,
 ) -> Result<Value, BenchError> {
-    let server = target.process();
+    let server = target.processes();
     let files_before = server.files()?;
     let cpu_before = server.cpu_s()?;
     let end = Duration::from_secs_f64(settings.seconds);
     let bar = progress::bar(settings.seconds as u64, "coming, going");
     shared.tally.borrow_mut().begin(u64::MAX);
     let quotes = tokio::task::spawn_local(publish(
-        Publisher::connect(target.server, &target.token).await?,
+        Publisher::connect(target.publish_to(), &target.token).await?,
         shared.clone(),
         Duration::from_secs_f64(1.0 / settings.quotes),
     ));

@@ -9,7 +9,7 @@ use crate::Target;
 use crate::client::Shared;
 use crate::crowd::{Who, gather, listen, share};
 use crate::error::BenchError;
-use crate::process::Process;
+use crate::process::Processes;
 use crate::tally::percentiles;
 
 /// How many.
@@ -29,7 +29,8 @@ pub(crate) async fn run(
     shared: &Shared,
     settings: &Settings,
 ) -> Result<Value, BenchError> {
-    let (server, load) = (target.process(), Process(std::process::id()));
+    let own = [std::process::id()];
+    let (server, load) = (target.processes(), Processes(&own));
     let rss_before = server.rss_bytes()?;
     let (cpu_before, load_before) = (server.cpu_s()?, load.cpu_s()?);
     let who = Who {

@@ -70,7 +70,7 @@ async fn run(
         symbol,
     };
     let _listening = listen(gather(shared, who).await?.clients);
-    let mut publishing = Publishing::connect(shared, &target.token, audience).await?;
+    let mut publishing = Publishing::connect(target, audience).await?;
     let late = Duration::from_millis(settings.late_ms);
     let mut phase = async |rate: f64, seconds: f64, hopeless_ends: bool| {
         let plan = Plan {
@@ -81,7 +81,7 @@ async fn run(
             per_post: settings.per_post,
             hopeless_ends,
         };
-        publishing.run(shared, target.process(), plan).await
+        publishing.run(shared, target.processes(), plan).await
     };
     // What runs for the first time is slower everywhere, and not only once.
     let warm_up = settings.rate.unwrap_or(settings.start).min(20_000.0);

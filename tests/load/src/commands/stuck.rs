@@ -43,7 +43,7 @@ pub(crate) async fn run(
     let crowd = gather(shared, watchers(0, settings.clients)).await?;
     let _listening = listen(crowd.clients);
     let audience = Audience::Watchers(settings.clients);
-    let mut publishing = Publishing::connect(shared, &target.token, audience).await?;
+    let mut publishing = Publishing::connect(target, audience).await?;
     let plan = Plan {
         audience,
         rate: settings.rate,
@@ -52,7 +52,7 @@ pub(crate) async fn run(
         per_post: 1,
         hopeless_ends: false,
     };
-    let server = target.process();
+    let server = target.processes();
     let before = publishing.run(shared, server, plan).await?;
     let rss_before = server.rss_bytes()?;
     // They are held, and never read from.
