@@ -260,12 +260,13 @@ try {
         // The search is shorter from where it ended the last time.
         const last = before?.best?.rate;
         const start = starts && Math.ceil(last ? last / 1.05 : starts[name]);
+        const beganAt = Date.now();
         const report = await measure(SERVERS[name], ROWS[row], load(start), folder);
         found[row][name].push(report);
         const said = (value, unit) => (value === undefined ? 'none' : `${number(value)} ${unit}`);
         const shown = figures.map((figure) => said(figure.get(report), figure.unit)).join(', ');
         const busy = best(report)?.load_cpu ?? 0;
-        console.error(`round ${round} ${row.padEnd(14)} ${name.padEnd(10)} ${shown}${busy > 0.9 ? ` (the load took ${number(busy)} of its core)` : ''}`);
+        console.error(`round ${round} ${row.padEnd(14)} ${name.padEnd(10)} ${shown}, in ${((Date.now() - beganAt) / 1_000).toFixed(0)} s${busy > 0.9 ? ` (the load took ${number(busy)} of its core)` : ''}`);
       }
     }
   }
