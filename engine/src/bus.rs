@@ -142,6 +142,8 @@ pub struct Renewal {
 pub struct LogPublish {
     /// The idempotency key.
     pub id: PublishId,
+    /// Whether it may be handed in again with that key: if not, the key need not be remembered.
+    pub lasting: bool,
     /// Which event.
     pub kind: LogKind,
     /// Whose.
@@ -292,11 +294,12 @@ impl EmbeddedBus {
     fn append(&mut self, now: Timestamp, wall: WallTime, entry: LogPublish) -> Option<LogEntry> {
         let LogPublish {
             id,
+            lasting,
             kind,
             user,
             payload,
         } = entry;
-        if !self.take_id(now, id) {
+        if lasting && !self.take_id(now, id) {
             return None;
         }
         // As in a Redis stream: a wall clock that stands still or goes back only counts `seq` up.

@@ -79,6 +79,8 @@ impl Engine {
         let mut values = Vec::with_capacity(count - log);
         let mut ids = Vec::with_capacity(count);
         let mut degraded = false;
+        // A node's own bus takes everything at once, so that no publisher is told to try again.
+        let shared = self.config.bus == BusKind::Shared;
         for Publish {
             id: given,
             target,
@@ -94,6 +96,7 @@ impl Engine {
                 Target::Log { kind, user } => {
                     entries.push(LogPublish {
                         id,
+                        lasting: is_given || shared,
                         kind,
                         user,
                         payload,
@@ -102,12 +105,11 @@ impl Engine {
                 // It may be handed in again if the publisher gave the id, or is told to use it; and by
                 // this node if it does not hear whether a shared bus has taken it.
                 Target::State(topic) => {
-                    let lasting = is_given || has_log;
+                    let lasting = is_given || (has_log && shared);
                     if lasting && self.held.knows(self.now, &id) {
                         // Nobody gets it twice; the bus has it once its topic is not held any more.
                         degraded |= self.held.get(&topic).is_some();
                     } else {
-                        let shared = self.config.bus == BusKind::Shared;
                         values.push(StatePublish {
                             id: (lasting || shared).then_some(id),
                             lasting,

@@ -28,8 +28,13 @@ impl Bus {
 
     /// Appends trades of `ann` under these keys, at a monotonic and a wall time.
     fn append(&mut self, ms: u64, wall: u64, ids: &[&str]) -> Vec<String> {
+        self.append_keys(ms, wall, ids, true)
+    }
+
+    fn append_keys(&mut self, ms: u64, wall: u64, ids: &[&str], lasting: bool) -> Vec<String> {
         let entry = |id: &&str| LogPublish {
             id: key(id),
+            lasting,
             kind: LogKind::TradeExecuted,
             user: user("ann"),
             payload: Payload::new(id),
@@ -103,6 +108,14 @@ fn the_same_id_is_taken_once_in_ten_minutes() {
     assert_eq!(bus.append(600_000, 3, &["a"]).len(), 2);
     assert_eq!(bus.append(600_000, 3, &["b"]).len(), 1);
     assert_eq!(bus.append(600_001, 3, &["b"]).len(), 2);
+}
+
+#[test]
+fn ids_that_nobody_hands_in_again_take_no_memory() {
+    let mut bus = Bus::with(|limits| limits.ids_max = 1);
+    assert_eq!(bus.append(0, 0, &["mine"]).len(), 2);
+    assert_eq!(bus.append_keys(0, 0, &["counted"], false).len(), 2);
+    assert_eq!(bus.append(0, 0, &["mine"]), ["bus r1 appended: done"]);
 }
 
 #[test]

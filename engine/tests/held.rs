@@ -340,7 +340,7 @@ fn a_batch_with_log_events_is_refused_whole_while_the_bus_is_away() {
             keyed(market("{}"), "0000000000000001-2"),
         ]),
         [
-            "bus append r8: trade:executed ann {}",
+            "bus append r8: trade:executed ann {} id 0000000000000001-1",
             "bus share r9: quote:update AAPL {\"p\":1} id q, \
              market:status {} id 0000000000000001-2",
         ]

@@ -138,7 +138,7 @@ fn a_mixed_batch_that_is_retried_after_its_values_were_held_brings_its_log_alone
     );
     assert_eq!(
         node.publish(batch()),
-        ["bus append r8: trade:executed ann {}"]
+        ["bus append r8: trade:executed ann {} id t"]
     );
     assert_eq!(
         node.appended(8, Done),

@@ -64,7 +64,7 @@ fn a_message_is_published_and_nobody_is_answered() {
     assert_eq!(
         emitted(&mut node, vec![quote("A", "{}"), trade("ann", "{}")]),
         [
-            "bus append r4: trade:executed ann {}",
+            "bus append r4: trade:executed ann {} id 0000000000000001-2",
             "bus share r5: quote:update A {} id 0000000000000001-1",
         ]
     );

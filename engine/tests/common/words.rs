@@ -317,11 +317,13 @@ fn bus(request: &BusRequest) -> String {
             wall: _,
         } => {
             let each = list(entries, |entry| {
+                let id = entry.lasting.then(|| format!(" id {}", entry.id));
                 format!(
-                    "{} {} {}",
+                    "{} {} {}{}",
                     entry.kind.event(),
                     entry.user,
-                    entry.payload.text()
+                    entry.payload.text(),
+                    id.unwrap_or_default()
                 )
             });
             format!("bus append {request}: {each}")

@@ -180,6 +180,7 @@ impl Cluster {
     pub(crate) fn append(&mut self, entries: Vec<LogPublish>) {
         for LogPublish {
             id,
+            lasting: _,
             kind,
             user,
             payload,

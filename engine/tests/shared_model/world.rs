@@ -404,6 +404,7 @@ impl World {
                 }),
                 Target::Log { kind, user } => entries.push(LogPublish {
                     id,
+                    lasting: true,
                     kind,
                     user,
                     payload,

@@ -92,6 +92,7 @@ impl Codec {
             .arg(millis(ID_LIFE));
         for LogPublish {
             id: _,
+            lasting: _,
             kind,
             user,
             payload,

@@ -217,6 +217,7 @@ impl Node {
         let request = self.next_request();
         let entries = ids.iter().map(|id| LogPublish {
             id: PublishId::new(id).expect("an id"),
+            lasting: true,
             kind: LogKind::TradeExecuted,
             user: UserId::new("u").expect("a user"),
             payload: Payload::new(&format!("{{\"id\":\"{id}\"}}")),

@@ -227,6 +227,7 @@ impl Bus {
     fn append(&mut self, clock: u64, publish: LogPublish) {
         let LogPublish {
             id,
+            lasting: _,
             kind,
             user,
             payload,

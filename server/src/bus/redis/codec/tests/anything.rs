@@ -25,6 +25,7 @@ fn requests() -> Vec<BusRequest> {
             request,
             entries: vec![LogPublish {
                 id: id("a"),
+                lasting: true,
                 kind: LogKind::TradeExecuted,
                 user: user.clone(),
                 payload: payload("{}"),

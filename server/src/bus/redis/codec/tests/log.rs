@@ -20,6 +20,7 @@ const CLOCK: &str = "tradewire:{log}:clock";
 fn append(ids: &[&str]) -> BusRequest {
     let entries = ids.iter().map(|text| LogPublish {
         id: id(text),
+        lasting: true,
         kind: if text.starts_with('f') {
             LogKind::TradeFailed
         } else {
