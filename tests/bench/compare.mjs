@@ -50,7 +50,7 @@ const lower = (name, unit, get, node, bun, bare) => ({ name, unit, get, goals: {
 /** What a search found, or a phase at one rate. */
 const best = (report) => ('best' in report ? report.best : report);
 const size = (full, tiny) => String(SMOKE ? tiny : full);
-const SECONDS = size(1.6, 0.3);
+const SECONDS = size(1.5, 0.3);
 const MANY = size(10_000, 300);
 const SOME = size(1_000, 100);
 
@@ -79,17 +79,17 @@ const ROWS = {
     ],
   },
   fanout: {
-    starts: { tradewire: 5_000_000, node: 150_000, bun: 220_000, bare: 400_000 },
+    starts: { tradewire: 5_000_000, node: 170_000, bun: 250_000, bare: 400_000 },
     load: (start) => ['fanout', '--clients', SOME, ...rate(start), '--seconds', SECONDS, '--late-ms', '200'],
     figures: [higher('highest fan-out to 1,000, p95 < 200 ms, no loss', '/s', (r) => best(r)?.rate, 10, 6, 1)],
   },
   wide: {
-    starts: { tradewire: 1_100_000, node: 70_000, bun: 120_000, bare: 120_000 },
+    starts: { tradewire: 1_100_000, node: 75_000, bun: 145_000, bare: 20_000 },
     load: (start) => ['fanout', '--clients', MANY, ...rate(start), '--seconds', SECONDS, '--late-ms', '200'],
     figures: [higher('highest fan-out to 10,000, p95 < 200 ms, no loss', '/s', (r) => best(r)?.rate, 4, 2, 1)],
   },
   user: {
-    starts: { tradewire: 180_000, node: 45_000, bun: 105_000, bare: 60_000 },
+    starts: { tradewire: 230_000, node: 55_000, bun: 115_000, bare: 70_000 },
     load: (start) => ['user', '--clients', SOME, ...rate(start), '--seconds', SECONDS, '--late-ms', '50'],
     figures: [
       higher('highest to 1,000 users, 50 per POST, p95 < 50 ms', '/s', (r) => best(r)?.rate, 4, 2, 1.3),
@@ -106,13 +106,13 @@ const ROWS = {
   },
   'cluster-fanout': {
     cluster: true,
-    starts: { tradewire: 2_000_000, node: 100_000, bun: 150_000 },
+    starts: { tradewire: 4_000_000, node: 165_000, bun: 240_000 },
     load: (start) => ['fanout', '--clients', SOME, ...rate(start), '--seconds', SECONDS, '--late-ms', '200'],
     figures: [higher('two nodes on Redis: highest fan-out to 1,000, p95 < 200 ms, no loss', '/s', (r) => best(r)?.rate)],
   },
   'cluster-user': {
     cluster: true,
-    starts: { tradewire: 30_000, node: 20_000, bun: 30_000 },
+    starts: { tradewire: 36_000, node: 16_000, bun: 30_000 },
     load: (start) => ['user', '--clients', SOME, ...rate(start), '--seconds', SECONDS, '--late-ms', '50'],
     figures: [higher('two nodes on Redis: highest to 1,000 users, 50 per POST, p95 < 50 ms', '/s', (r) => best(r)?.rate)],
   },
