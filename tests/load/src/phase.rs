@@ -22,6 +22,9 @@ use crate::tally::{Percentiles, micros};
 const QUIET: Duration = Duration::from_secs(1);
 const DRAIN_MAX: Duration = Duration::from_secs(30);
 
+/// How late tokio's timers may be: they and epoll count in milliseconds, and both round up.
+const TIMER_LATE_MAX: Duration = Duration::from_millis(2);
+
 /// So many of a hundred deliveries may be late.
 const LATE_PERCENT: u64 = 5;
 
@@ -212,10 +215,7 @@ impl Publishing {
         let mut posts = JoinSet::new();
         let mut given_up = false;
         while sent < events && !given_up {
-            let wait = due_after(sent).saturating_sub(begin.elapsed());
-            if !wait.is_zero() {
-                tokio::time::sleep(wait).await;
-            }
+            wait_until(begin + due_after(sent)).await;
             let due_now = (begin.elapsed().as_secs_f64() / per_event) as u64 + 1;
             let batch = due_now.saturating_sub(sent).clamp(least, most);
             let items: Vec<String> = (0..batch)
@@ -243,6 +243,20 @@ impl Publishing {
         }
         bar.finish_and_clear();
         Ok((sent, given_up))
+    }
+}
+
+/// Waits until an event is due. What waits longer than timers are imprecise goes the rest of the way by
+/// asking the clock, so that an event's lateness is the server's.
+async fn wait_until(due: Instant) {
+    let left = || due.saturating_duration_since(Instant::now());
+    if let Some(rough) = left().checked_sub(TIMER_LATE_MAX) {
+        tokio::time::sleep(rough).await;
+        while !left().is_zero() {
+            tokio::task::yield_now().await;
+        }
+    } else if !left().is_zero() {
+        tokio::time::sleep(left()).await;
     }
 }
 
